@@ -1,0 +1,1 @@
+//! Names, types, shapes, units and effects: from trees to a Recipe.

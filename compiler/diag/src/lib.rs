@@ -1,0 +1,1 @@
+//! Diagnostics as plain data: codes, labels, help, did-you-mean.

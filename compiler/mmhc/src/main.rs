@@ -1,0 +1,3 @@
+//! The `mmhc` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Autodiff, fusion, schedule and memory: from a Recipe to a Plan.

@@ -1,0 +1,1 @@
+//! The .mmh grammar: lossless tree, typed views, formatter.

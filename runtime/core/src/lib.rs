@@ -1,0 +1,1 @@
+//! The training loop: data order, schedules, checkpoints, journal, run folders.

@@ -1,0 +1,1 @@
+//! The oracle: runs a Graph op by op, obviously.

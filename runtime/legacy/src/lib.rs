@@ -1,0 +1,1 @@
+//! Reads the packs that MMH-RS V1 wrote.

@@ -1,0 +1,1 @@
+//! The numerics contract as scalar reference code: functions, reductions, random numbers.
