@@ -1,0 +1,125 @@
+//! Every code there is. To add one: a line here, and a page at `docs/errors/<family>/<name>.md`.
+
+macro_rules! codes {
+    ($($variant:ident $family:literal $name:literal $title:literal;)*) => {
+        /// Which mistake. The word form is `family::name`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = concat!("`", $family, "::", $name, "`: ", $title, ".")] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the registry.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The word form, `family::name`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => concat!($family, "::", $name),)* }
+            }
+
+            /// One line for lists.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            /// The page: explanation, web page and test, in Markdown.
+            pub const fn page(self) -> &'static str {
+                match self {
+                    $(Self::$variant => include_str!(concat!("../../../docs/errors/", $family, "/", $name, ".md")),)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    SyntaxUnclosed "syntax" "unclosed" "a bracket is opened and never closed";
+    SyntaxUnexpected "syntax" "unexpected" "something stands where it cannot be read";
+    SyntaxMissingValue "syntax" "missing-value" "a value, name or type is missing";
+    SyntaxEdition "syntax" "edition" "the first line does not name a known edition";
+    SyntaxBadNumber "syntax" "bad-number" "a number is not written as a number";
+    SyntaxBadString "syntax" "bad-string" "a string is not closed or holds an unknown escape";
+    SettingUnknown "setting" "unknown" "a setting that nothing reads";
+    SettingMissing "setting" "missing" "a setting that must be given is not";
+    SettingDuplicate "setting" "duplicate" "a setting is given twice";
+    SettingType "setting" "type" "a setting has a value of the wrong kind";
+    NameUnknown "name" "unknown" "a name that nothing declares";
+    NameDuplicate "name" "duplicate" "a name is declared twice";
+    NameCycle "name" "cycle" "declarations need each other in a circle";
+    UnitMissing "unit" "missing" "a number needs a unit";
+    UnitWrong "unit" "wrong" "a unit that does not belong here";
+    UnitMixed "unit" "mixed" "units that cannot be computed together";
+    ShapeRank "shape" "rank" "a value has more or fewer axes than are taken";
+    ShapeAxisSize "shape" "axis-size" "one axis has two sizes";
+    ShapeAxisUnknown "shape" "axis-unknown" "an axis that the value does not have";
+    ShapeAxisDuplicate "shape" "axis-duplicate" "one value has an axis twice";
+    ShapeInexactDivision "shape" "inexact-division" "a size does not divide without a rest";
+    ShapeClassCount "shape" "class-count" "the model and the labels count different classes";
+    ShapeMismatch "shape" "mismatch" "a value does not have the shape that is declared";
+    ShapeNotLike "shape" "not-like" "a value does not have the shape of the one it must be like";
+    TypeMismatch "type" "mismatch" "a value of one kind where another is taken";
+    TypeNotCallable "type" "not-callable" "something is called that is no block";
+    TypeDtype "type" "dtype" "a number type that does not fit";
+    TypeArgumentCount "type" "argument-count" "too many or too few arguments";
+    ValueRange "value" "range" "a number lies outside what is allowed";
+    LossDoubleSoftmax "loss" "double-softmax" "softmax is applied twice";
+    LossNoGradient "loss" "no-gradient" "no parameter reaches the loss";
+    SearchShapeCounterexample "search" "shape-counterexample" "a choice in the search space breaks the model";
+    SearchLogFromZero "search" "log-from-zero" "a logarithmic range starts at zero";
+    SearchRangeEmpty "search" "range-empty" "a range ends before it starts";
+    SearchNoSpace "search" "no-space" "a search has nothing to choose";
+    RandomOutsideTraining "random" "outside-training" "a random step reaches rows that are not for training";
+    DataTestLeak "data" "test-leak" "test rows are used for a decision";
+    DataNoSource "data" "no-source" "a data section has no source";
+    DataNoSplit "data" "no-split" "rows of a split that is not made";
+    DataMissingFile "data" "missing-file" "a data file is not there";
+    DataWrongHash "data" "wrong-hash" "a file is not the one that was pinned";
+    DataUnknownColumn "data" "unknown-column" "a column that the file does not have";
+    DataNotANumber "data" "not-a-number" "a cell should hold a number and does not";
+    DataRaggedRow "data" "ragged-row" "a row has more or fewer cells than the header";
+    DataClassRange "data" "class-range" "a label lies outside the classes declared";
+    DataTruncated "data" "truncated" "a file ends too early";
+    DataEmptySplit "data" "empty-split" "a split has no rows";
+    DataMissingValue "data" "missing-value" "a cell is empty and nothing says what to do";
+    DataFormat "data" "format" "a file is not in the format its source reads";
+    SeedMissing "seed" "missing" "the recipe has no seed";
+    SeedInvalid "seed" "invalid" "the seed is not one of the three forms";
+    BlockRecursion "block" "recursion" "a block contains itself";
+    BlockNoResult "block" "no-result" "a block ends without a result";
+    TrainNoLoss "train" "no-loss" "a train section has no loss";
+    TrainNoLength "train" "no-length" "a train section does not say how long";
+    TrainScheduleLength "train" "schedule-length" "the schedule and the training differ in length";
+    CapabilityNotYet "capability" "not-yet" "the language can say it, this version cannot run it";
+    FileNotFound "file" "not-found" "a file that is used is not there";
+    FileEscape "file" "escape" "a path leads out of the recipe's folder";
+    RunNotFinite "run" "not-finite" "a number became infinite or not a number";
+    RunDiskFull "run" "disk-full" "the run folder cannot be written";
+    RunResumeMismatch "run" "resume-mismatch" "the run folder belongs to another recipe";
+    RunDevice "run" "device" "a device is not there or was not admitted";
+    LimitTooLarge "limit" "too-large" "the recipe exceeds a limit of the compiler";
+}
+
+impl Code {
+    /// The code with this word form, `family::name`.
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+
+    /// The part before `::`.
+    pub fn family(self) -> &'static str {
+        self.name()
+            .split_once("::")
+            .map_or("", |(family, _)| family)
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The headings every page has, in this order, below its title `# family::name`.
+pub const fn page_sections() -> [&'static str; 4] {
+    ["## What it means", "## Wrong", "## Right", "## Why"]
+}
