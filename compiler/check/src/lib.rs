@@ -1,1 +1,3 @@
 //! Names, types, shapes, units and effects: from trees to a Recipe.
+
+pub mod recipe;

@@ -1,0 +1,141 @@
+//! What a checked recipe is: the hand-over to `mmh-plan`.
+//!
+//! Sizes that depend on the batch stay open here; [`crate::Recipe::forward`] builds the graph of one purpose at one batch
+//! size, in forward form (with composites, without gradients).
+
+use mmh_diag::Span;
+use mmh_ir::Graph;
+use mmh_ir::plan::{DataPlan, Metric, Named, OptimiserGroup, Part, Segment, StateDecl, Update};
+
+/// What one graph is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The training step: random steps run, statistics update, output `loss` (f32, rank 0, a mean over the batch).
+    Step,
+    /// The `predict` expression in evaluation mode: one output, `predict`.
+    Predict,
+    /// What the training's `watch` needs, in evaluation mode: [`Forward::metrics`] over per-row outputs.
+    Watch,
+    /// What evaluation number n needs, in evaluation mode.
+    Evaluate(usize),
+}
+
+/// A graph before autodiff, with local numbers for state and sites.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Forward {
+    /// The operations. `Input::State(n)` and `Input::Key(n)` index the lists below; `Input::Column` and
+    /// `Input::Statistic` index those of the data set.
+    pub graph: Graph,
+    /// Parameters and persistent state in order of first use.
+    pub state: Vec<StateDecl>,
+    /// Paths of random sites in order of first use.
+    pub sites: Vec<String>,
+    /// Running statistics and their next values (empty outside [`Purpose::Step`]).
+    pub updates: Vec<Update>,
+    /// Values handed out, by number.
+    pub outputs: Vec<Named>,
+    /// Metrics over the outputs.
+    pub metrics: Vec<Metric>,
+}
+
+/// One `train` section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Train {
+    /// Declared name.
+    pub name: String,
+    /// Where the name stands.
+    pub span: Span,
+    /// Number of its data set.
+    pub data: u32,
+    /// The part it trains on.
+    pub part: Part,
+    /// Rows of that part.
+    pub rows: u64,
+    /// Rows per step.
+    pub batch: u64,
+    /// Path of the shuffling site, if it shuffles.
+    pub shuffle: Option<String>,
+    /// Steps of one epoch: rows / batch, rounded up.
+    pub epoch_steps: u64,
+    /// Length in steps.
+    pub steps: u64,
+    /// Optimisers; each parameter belongs to the first group whose path prefix it has (empty prefix: all).
+    pub optimisers: Vec<OptimiserSpec>,
+    /// Gradient clipping by global norm.
+    pub clip: Option<f64>,
+    /// Learning-rate schedule.
+    pub schedule: Vec<Segment>,
+    /// Steps between checkpoints.
+    pub checkpoint: u64,
+    /// What decides the best step.
+    pub watch: Option<WatchSpec>,
+}
+
+/// One optimiser and the parameters it moves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OptimiserSpec {
+    /// Hyperparameters.
+    pub group: OptimiserGroup,
+    /// Path prefixes of its parameters; empty for all that no earlier group has.
+    pub on: Vec<String>,
+}
+
+/// A `watch` setting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WatchSpec {
+    /// Number of the data set.
+    pub data: u32,
+    /// The part.
+    pub part: Part,
+    /// Rows of that part.
+    pub rows: u64,
+    /// Larger is better.
+    pub maximise: bool,
+    /// Steps between measurements.
+    pub every: u64,
+    /// Measurements without a better one before training stops.
+    pub patience: Option<u64>,
+}
+
+/// One `evaluate` section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluate {
+    /// Declared name.
+    pub name: String,
+    /// Number of the training whose model is measured.
+    pub training: usize,
+    /// Best by watch, or the last.
+    pub best: bool,
+    /// Number of the data set.
+    pub data: u32,
+    /// The part.
+    pub part: Part,
+    /// Rows of that part.
+    pub rows: u64,
+}
+
+/// A section that is checked but that this version cannot run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotYet {
+    /// Such as `search tune`.
+    pub section: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// The typed declarations of a recipe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declarations {
+    /// `blake3:` hash over the recipe's text, the files it uses and the overrides.
+    pub recipe_hash: String,
+    /// Root seed.
+    pub seed: [u8; 32],
+    /// Data sets.
+    pub data: Vec<DataPlan>,
+    /// Trainings in order.
+    pub trainings: Vec<Train>,
+    /// Evaluations in order.
+    pub evaluations: Vec<Evaluate>,
+    /// What cannot run yet.
+    pub not_yet: Vec<NotYet>,
+}
