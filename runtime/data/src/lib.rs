@@ -1,1 +1,41 @@
-//! Reads tables, images and text; names file, row and column of what is wrong.
+//! Reads untrusted data files into typed columns; names file, row and column of what is wrong.
+//!
+//! In flows a path (or bytes), a format, perhaps the blake3 the recipe pins, and limits. Out flow [`Column`]s of one row
+//! per example, [`Parts`] (which rows train, validate and test), statistics, and [`data_hash`], a function of the decoded
+//! content alone. Nothing here knows recipes, and the same bytes always give the same columns on any machine.
+//!
+//! Read [`Open`] first, then [`Source`], then [`Parts`]. A wrong file is a [`DataError`], never a panic.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `stored` | opening, limits, the hash of the file, gzip |
+//! | `table` | text with separators |
+//! | `family` | columns taken together as one vector |
+//! | `idx` | MNIST's binary format |
+//! | `text` | a text as a sequence of characters |
+//! | `source` | the one way to ask any of them for a column |
+//! | `split`, `stats`, `content` | what is done with columns |
+
+#![forbid(unsafe_code)]
+
+mod cells;
+mod column;
+mod content;
+mod error;
+mod family;
+mod idx;
+mod source;
+mod split;
+mod stats;
+mod stored;
+mod table;
+mod text;
+
+pub use column::{Bitmap, Column, Values};
+pub use content::data_hash;
+pub use error::{Code, DataError};
+pub use source::{ColumnInfo, Kind, Missing, Source};
+pub use split::{Parts, Shares, fold, sizes};
+pub use stats::{Moments, median, moments, moments_of_all, most_frequent};
+pub use stored::{Limits, Open};
+pub use table::{CsvOptions, Delimiter};

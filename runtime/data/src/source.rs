@@ -1,0 +1,595 @@
+//! One way to ask any format for a column.
+
+use std::collections::BTreeMap;
+
+use crate::cells::{parse_f32, parse_i32, shortest_whole, sorted_levels, why_not_a_number};
+use crate::column::{Bitmap, Column, Values};
+use crate::error::{Code, DataError, nearest, shown};
+use crate::family::{self, Family};
+use crate::idx::{Element, Idx, VALUES};
+use crate::stored::Stored;
+use crate::table::{CsvOptions, Table};
+use crate::text::{TEXT, Text};
+
+/// The most classes a column may be given.
+const MOST_CLASSES: u32 = 1 << 20;
+
+/// What a column without a declared type looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Whole numbers that fit 32 bits.
+    Whole,
+    /// Finite numbers.
+    Number,
+    /// Words.
+    Category,
+    /// Characters of a text.
+    Character,
+}
+
+/// Whether a column may have missing values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// A missing value is `data::missing-value`.
+    Refused,
+    /// A missing value is marked in [`Column::missing`].
+    Allowed,
+}
+
+/// What [`Source::columns`] tells of a column or a family of columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnInfo {
+    /// The name to ask for it by.
+    pub name: String,
+    /// The axes of one row; empty for one value a row.
+    pub shape: Vec<u32>,
+    /// The narrowest kind all its values are of; [`Kind::Whole`] if there are none.
+    pub kind: Kind,
+    /// How many values are missing.
+    pub missing: u64,
+}
+
+/// An opened data file. Made by [`crate::Open`].
+#[derive(Clone, Debug)]
+pub struct Source {
+    content: Content,
+    hash: blake3::Hash,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Table(Table),
+    Idx(Idx),
+    Text(Text),
+}
+
+/// One word a row: the different words in order of first sight and each row's place among them.
+struct Words {
+    names: Vec<String>,
+    ids: Vec<u32>,
+    missing: Option<Bitmap>,
+    column: usize,
+}
+
+impl Source {
+    pub(crate) fn table(stored: Stored, options: CsvOptions) -> Result<Source, DataError> {
+        let hash = stored.hash;
+        Ok(Source {
+            content: Content::Table(Table::read(stored, options)?),
+            hash,
+        })
+    }
+
+    pub(crate) fn idx(stored: Stored) -> Result<Source, DataError> {
+        let hash = stored.hash;
+        Ok(Source {
+            content: Content::Idx(Idx::read(stored)?),
+            hash,
+        })
+    }
+
+    pub(crate) fn text(stored: Stored) -> Result<Source, DataError> {
+        let hash = stored.hash;
+        Ok(Source {
+            content: Content::Text(Text::read(stored)?),
+            hash,
+        })
+    }
+
+    /// The file as it is shown in errors.
+    pub fn file(&self) -> &str {
+        match &self.content {
+            Content::Table(table) => table.file(),
+            Content::Idx(idx) => idx.file(),
+            Content::Text(text) => text.file(),
+        }
+    }
+
+    /// The blake3 of the file's bytes as stored, before unpacking.
+    pub fn file_hash(&self) -> blake3::Hash {
+        self.hash
+    }
+
+    /// Rows: lines of a table, the first axis of an IDX file, characters of a text.
+    pub fn rows(&self) -> usize {
+        match &self.content {
+            Content::Table(table) => table.rows(),
+            Content::Idx(idx) => idx.rows,
+            Content::Text(text) => text.characters,
+        }
+    }
+
+    /// Every column in file order, then every family of columns by name. Reads the whole table.
+    pub fn columns(&self) -> Vec<ColumnInfo> {
+        let info = |name: &str, shape: &[u32], kind| ColumnInfo {
+            name: name.to_owned(),
+            shape: shape.to_vec(),
+            kind,
+            missing: 0,
+        };
+        match &self.content {
+            Content::Table(table) => table_columns(table),
+            Content::Text(_) => vec![info(TEXT, &[], Kind::Character)],
+            Content::Idx(idx) => match idx.element {
+                Element::U8 | Element::I8 | Element::I16 | Element::I32 => {
+                    vec![info(VALUES, &idx.shape, Kind::Whole)]
+                }
+                Element::F32 | Element::F64 => vec![info(VALUES, &idx.shape, Kind::Number)],
+            },
+        }
+    }
+
+    /// Numbers: `F32` from a table, `U8`, `I32` or `F32` from an IDX file. A family gives a vector a row.
+    ///
+    /// Errors: `data::unknown-column`, `data::not-a-number`, `data::missing-value`; `data::format` for a text.
+    pub fn numeric(&self, name: &str, missing: Missing) -> Result<Column, DataError> {
+        match &self.content {
+            Content::Table(table) => {
+                let (shape, members) = self.find(table, name)?;
+                let (values, missing) =
+                    parse_all(table, &members, missing, parse_f32, why_not_a_number)?;
+                Ok(Column {
+                    name: name.to_owned(),
+                    shape,
+                    values: Values::F32(values),
+                    missing,
+                })
+            }
+            Content::Idx(idx) => {
+                self.only(name, VALUES)?;
+                idx.column()
+            }
+            Content::Text(_) => {
+                self.only(name, TEXT)?;
+                Err(self.misuse(
+                    name,
+                    "holds characters, not numbers",
+                    "take it as a category",
+                ))
+            }
+        }
+    }
+
+    /// Whole numbers of 32 bits, as `I32`; bytes of an IDX file stay `U8`.
+    ///
+    /// Errors as [`Source::numeric`]; a number with a fraction is `data::not-a-number`.
+    pub fn integer(&self, name: &str, missing: Missing) -> Result<Column, DataError> {
+        if let Content::Table(table) = &self.content {
+            let (shape, members) = self.find(table, name)?;
+            let (values, missing) = parse_all(table, &members, missing, parse_i32, why_not_whole)?;
+            return Ok(Column {
+                name: name.to_owned(),
+                shape,
+                values: Values::I32(values),
+                missing,
+            });
+        }
+        let column = self.numeric(name, missing)?;
+        match column.values {
+            Values::U8(_) | Values::I32(_) | Values::Class { .. } => Ok(column),
+            Values::F32(_) => {
+                Err(self.misuse(name, "holds numbers with fractions", "take it as a number"))
+            }
+        }
+    }
+
+    /// Categories, the levels being the different words of the column, sorted as [`Values::Class`] says.
+    ///
+    /// Errors: `data::unknown-column`, `data::missing-value`; `data::format` for a vector or for fractions.
+    pub fn category(&self, name: &str, missing: Missing) -> Result<Column, DataError> {
+        let words = self.words(name, missing)?;
+        let levels = sorted_levels(words.names.clone());
+        self.classes(name, words, levels)
+    }
+
+    /// Categories by a given list of levels, such as a trained model's.
+    ///
+    /// Errors as [`Source::category`]; a word that is no level is `data::class-range`.
+    pub fn category_of(
+        &self,
+        name: &str,
+        levels: &[String],
+        missing: Missing,
+    ) -> Result<Column, DataError> {
+        let words = self.words(name, missing)?;
+        self.classes(name, words, levels.to_vec())
+    }
+
+    /// Labels of `count` classes: whole numbers 0..count are their own index, other words must be `count` different ones.
+    ///
+    /// Errors as [`Source::category`]; a label outside, or another count of words, is `data::class-range`.
+    pub fn class(&self, name: &str, count: u32, missing: Missing) -> Result<Column, DataError> {
+        if count > MOST_CLASSES {
+            let message = format!("{count} classes are more than {MOST_CLASSES}");
+            return Err(
+                DataError::new(Code::TooLarge, self.file(), message, "use fewer classes")
+                    .in_column(name),
+            );
+        }
+        let words = self.words(name, missing)?;
+        if words
+            .names
+            .iter()
+            .all(|word| shortest_whole(word).is_some())
+        {
+            return self.classes(
+                name,
+                words,
+                (0..count).map(|class| class.to_string()).collect(),
+            );
+        }
+        let levels = sorted_levels(words.names.clone());
+        if levels.len() == count as usize {
+            return self.classes(name, words, levels);
+        }
+        let found = levels.len();
+        let message = format!("`{name}` has {found} categories, {count} classes are asked for");
+        let error = DataError::new(
+            Code::ClassRange,
+            self.file(),
+            message,
+            format!("write `class[{found}]`"),
+        );
+        Err(error.in_column(name))
+    }
+
+    /// Turns words into indices of `levels`.
+    fn classes(&self, name: &str, words: Words, levels: Vec<String>) -> Result<Column, DataError> {
+        let index: BTreeMap<&str, u32> = levels.iter().map(String::as_str).zip(0..).collect();
+        let places: Vec<Option<u32>> = words
+            .names
+            .iter()
+            .map(|word| index.get(word.as_str()).copied())
+            .collect();
+        let mut ids = Vec::with_capacity(words.ids.len());
+        for (row, &word) in words.ids.iter().enumerate() {
+            if words
+                .missing
+                .as_ref()
+                .is_some_and(|missing| missing.get(row))
+            {
+                ids.push(0);
+                continue;
+            }
+            match places.get(word as usize).copied().flatten() {
+                Some(id) => ids.push(id),
+                None => return Err(self.outside(&words, row, &levels)),
+            }
+        }
+        Ok(Column {
+            name: name.to_owned(),
+            shape: Vec::new(),
+            values: Values::Class { levels, ids },
+            missing: words.missing,
+        })
+    }
+
+    fn outside(&self, words: &Words, row: usize, levels: &[String]) -> DataError {
+        let word = words
+            .ids
+            .get(row)
+            .and_then(|&id| words.names.get(id as usize))
+            .map_or("", String::as_str);
+        let numbered = levels
+            .iter()
+            .zip(0u32..)
+            .all(|(level, number)| *level == number.to_string());
+        let message = match levels {
+            [first, .., last] if numbered => {
+                format!("the label `{}` lies outside {first}..{last}", shown(word))
+            }
+            _ => format!(
+                "`{}` is none of the {} categories",
+                shown(word),
+                levels.len()
+            ),
+        };
+        let from_one = numbered
+            && words.names.iter().all(|word| word != "0")
+            && word == levels.len().to_string();
+        let help = match nearest(word, levels.iter().map(String::as_str)) {
+            _ if from_one => "labels count from 0, these seem to count from 1".to_owned(),
+            Some(level) if !numbered => format!("did you mean `{}`?", shown(level)),
+            _ if numbered => format!(
+                "classes count from 0: check the label, or the count of {} classes",
+                levels.len()
+            ),
+            _ => "check the word, or train with it".to_owned(),
+        };
+        match &self.content {
+            Content::Table(table) => {
+                table.error(Code::ClassRange, row, words.column, message, help)
+            }
+            Content::Idx(idx) => idx.error(Code::ClassRange, row, message, help),
+            Content::Text(text) => text.error(Code::ClassRange, row, message, help),
+        }
+    }
+
+    fn words(&self, name: &str, missing: Missing) -> Result<Words, DataError> {
+        match &self.content {
+            Content::Table(table) => match self.find(table, name)? {
+                (shape, members) if shape.is_empty() => {
+                    table_words(table, members.first().copied().unwrap_or(0), missing)
+                }
+                _ => Err(self.misuse(name, "is several columns", "a class needs one column")),
+            },
+            Content::Text(text) => {
+                self.only(name, TEXT)?;
+                let (names, ids) = text.interned();
+                Ok(Words {
+                    names,
+                    ids,
+                    missing: None,
+                    column: 0,
+                })
+            }
+            Content::Idx(idx) => {
+                self.only(name, VALUES)?;
+                if !idx.shape.is_empty() {
+                    return Err(self.misuse(
+                        name,
+                        "holds several values a row",
+                        "a class needs one value a row",
+                    ));
+                }
+                match idx.column()?.values {
+                    Values::U8(values) => Ok(number_words(values.into_iter().map(i32::from))),
+                    Values::I32(values) => Ok(number_words(values.into_iter())),
+                    Values::F32(_) | Values::Class { .. } => Err(self.misuse(
+                        name,
+                        "holds numbers with fractions",
+                        "take it as a number",
+                    )),
+                }
+            }
+        }
+    }
+
+    /// The shape and members of a column or family; an exact name comes first.
+    fn find(&self, table: &Table, name: &str) -> Result<(Vec<u32>, Vec<usize>), DataError> {
+        if let Some(index) = table.names.iter().position(|known| known == name) {
+            return Ok((Vec::new(), vec![index]));
+        }
+        match family::find(name, &table.names) {
+            Some(Ok(Family { shape, members })) => Ok((shape, members)),
+            Some(Err(why)) => {
+                let message = format!("`{name}` cannot be taken together: {why}");
+                let help = "a family of columns counts from 0 or 1 and leaves none out";
+                Err(DataError::new(Code::UnknownColumn, self.file(), message, help).in_column(name))
+            }
+            None => Err(self.unknown(name)),
+        }
+    }
+
+    fn only(&self, name: &str, known: &str) -> Result<(), DataError> {
+        if name == known {
+            Ok(())
+        } else {
+            Err(self.unknown(name))
+        }
+    }
+
+    fn unknown(&self, name: &str) -> DataError {
+        let names: Vec<String> = match &self.content {
+            Content::Table(table) => {
+                let families = family::all(&table.names).into_iter().map(|(stem, _)| stem);
+                families.chain(table.names.iter().cloned()).collect()
+            }
+            Content::Idx(_) => vec![VALUES.to_owned()],
+            Content::Text(_) => vec![TEXT.to_owned()],
+        };
+        let help = match nearest(name, names.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{}`?", shown(near)),
+            None => {
+                let some: Vec<String> = names
+                    .iter()
+                    .filter(|name| !name.is_empty())
+                    .take(8)
+                    .map(|name| shown(name))
+                    .collect();
+                let more = if names.len() > 8 { " …" } else { "" };
+                format!("it has: {}{more}", some.join(", "))
+            }
+        };
+        DataError::new(
+            Code::UnknownColumn,
+            self.file(),
+            format!("there is no column `{}`", shown(name)),
+            help,
+        )
+        .in_column(name)
+    }
+
+    fn misuse(&self, name: &str, what: &str, help: &str) -> DataError {
+        DataError::new(Code::Format, self.file(), format!("`{name}` {what}"), help).in_column(name)
+    }
+}
+
+fn why_not_whole(text: &str) -> (&'static str, String) {
+    match parse_f32(text) {
+        Some(_)
+            if text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'-' || byte == b'+') =>
+        {
+            (
+                "does not fit 32 bits",
+                "take the column as a number".to_owned(),
+            )
+        }
+        Some(_) => (
+            "is not a whole number",
+            "take the column as a number".to_owned(),
+        ),
+        None => why_not_a_number(text),
+    }
+}
+
+/// Every field of the members, row after row; `T::default()` where missing.
+fn parse_all<T: Copy + Default>(
+    table: &Table,
+    members: &[usize],
+    missing: Missing,
+    parse: impl Fn(&str) -> Option<T>,
+    why: impl Fn(&str) -> (&'static str, String),
+) -> Result<(Vec<T>, Option<Bitmap>), DataError> {
+    let count = table.rows() * members.len();
+    let mut values = Vec::with_capacity(count);
+    let mut absent = None;
+    for row in 0..table.rows() {
+        for &column in members {
+            let cell = table.cell(row, column);
+            if cell.is_missing() {
+                check_missing(table, row, column, missing)?;
+                absent
+                    .get_or_insert_with(|| Bitmap::new(count))
+                    .set(values.len());
+                values.push(T::default());
+                continue;
+            }
+            let Some(value) = parse(&cell.text) else {
+                let (what, help) = why(&cell.text);
+                let message = format!("`{}` {what}", shown(&cell.text));
+                return Err(table.error(Code::NotANumber, row, column, message, help));
+            };
+            values.push(value);
+        }
+    }
+    Ok((values, absent))
+}
+
+fn check_missing(
+    table: &Table,
+    row: usize,
+    column: usize,
+    missing: Missing,
+) -> Result<(), DataError> {
+    match missing {
+        Missing::Allowed => Ok(()),
+        Missing::Refused => {
+            let name = table.names.get(column).map_or("", String::as_str);
+            let message = format!("a value of `{}` is missing", shown(name));
+            let help = "say what a missing value becomes, or leave such rows out".to_owned();
+            Err(table.error(Code::MissingValue, row, column, message, help))
+        }
+    }
+}
+
+fn table_words(table: &Table, column: usize, missing: Missing) -> Result<Words, DataError> {
+    let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    let mut words = Words {
+        names: Vec::new(),
+        ids: Vec::with_capacity(table.rows()),
+        missing: None,
+        column,
+    };
+    for row in 0..table.rows() {
+        let cell = table.cell(row, column);
+        if cell.is_missing() {
+            check_missing(table, row, column, missing)?;
+            words
+                .missing
+                .get_or_insert_with(|| Bitmap::new(table.rows()))
+                .set(row);
+            words.ids.push(0);
+            continue;
+        }
+        if let Some(&id) = seen.get(cell.text.as_ref()) {
+            words.ids.push(id);
+            continue;
+        }
+        let id = words.names.len() as u32;
+        words.names.push(cell.text.clone().into_owned());
+        seen.insert(cell.text.into_owned(), id);
+        words.ids.push(id);
+    }
+    Ok(words)
+}
+
+fn number_words(numbers: impl Iterator<Item = i32>) -> Words {
+    let mut seen: BTreeMap<i32, u32> = BTreeMap::new();
+    let mut words = Words {
+        names: Vec::new(),
+        ids: Vec::new(),
+        missing: None,
+        column: 0,
+    };
+    for number in numbers {
+        let next = words.names.len() as u32;
+        let id = *seen.entry(number).or_insert(next);
+        if id == next {
+            words.names.push(number.to_string());
+        }
+        words.ids.push(id);
+    }
+    words
+}
+
+fn table_columns(table: &Table) -> Vec<ColumnInfo> {
+    let mut found: Vec<ColumnInfo> = (0..table.names.len())
+        .map(|column| table_column(table, column))
+        .collect();
+    for (name, Family { shape, members }) in family::all(&table.names) {
+        let members: Vec<&ColumnInfo> = members
+            .iter()
+            .filter_map(|&member| found.get(member))
+            .collect();
+        let kind = members
+            .iter()
+            .map(|info| info.kind)
+            .max()
+            .unwrap_or(Kind::Whole);
+        let missing = members.iter().map(|info| info.missing).sum();
+        found.push(ColumnInfo {
+            name,
+            shape,
+            kind,
+            missing,
+        });
+    }
+    found
+}
+
+fn table_column(table: &Table, column: usize) -> ColumnInfo {
+    let mut kind = Kind::Whole;
+    let mut missing = 0;
+    for row in 0..table.rows() {
+        let cell = table.cell(row, column);
+        if cell.is_missing() {
+            missing += 1;
+        } else if kind < Kind::Category && parse_i32(&cell.text).is_none() {
+            kind = if parse_f32(&cell.text).is_some() {
+                Kind::Number
+            } else {
+                Kind::Category
+            };
+        }
+    }
+    let name = table.names.get(column).cloned().unwrap_or_default();
+    ColumnInfo {
+        name,
+        shape: Vec::new(),
+        kind,
+        missing,
+    }
+}
