@@ -6,14 +6,14 @@ use crate::ops::Ops;
 /// 1.5 · 2²³: adding it rounds to an integer, which is then in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
-/// The sine of `x` radians.
+/// The sine of `x` radians; NaN where |x| > 2²⁰.
 pub fn sin<O: Ops>(o: &mut O, x: O::F) -> O::F {
     let (quadrant, r) = reduce(o, x);
     let (sin, cos) = near_zero(o, r);
     turned(o, quadrant, sin, cos)
 }
 
-/// The cosine of `x` radians.
+/// The cosine of `x` radians; NaN where |x| > 2²⁰.
 pub fn cos<O: Ops>(o: &mut O, x: O::F) -> O::F {
     let (quadrant, r) = reduce(o, x);
     let one = o.i32(1);
@@ -69,16 +69,23 @@ fn near_zero<O: Ops>(o: &mut O, r: O::F) -> (O::F, O::F) {
     (sin, cos)
 }
 
-/// `x = quadrant · π/2 + r`; the quadrant counts modulo 4.
+/// Beyond this the reduction is no longer exact enough.
+const FARTHEST: f32 = 1_048_576.0;
+
+/// `x = quadrant · π/2 + r` (Cody & Waite 1980); the quadrant counts modulo 4. `r` is NaN where |x| > 2²⁰.
+///
+/// The first step is exact: `n · 1.5707964` is a multiple of 2⁻²³ and the difference is below 2.
 fn reduce<O: Ops>(o: &mut O, x: O::F) -> (O::I, O::F) {
     let (per_quadrant, round) = (o.f32(std::f32::consts::FRAC_2_PI), o.f32(ROUND));
     let shifted = o.fma(x, per_quadrant, round);
     let n = o.sub(shifted, round);
     let quadrant = o.bits(shifted);
     let mut r = x;
-    for part in [-1.570_796_4, 4.371_139e-8, 1.715_118_4e-15] {
+    for part in [-1.570_796_4, 4.371_139e-8, 1.715_124_5e-15] {
         let part = o.f32(part);
         r = o.fma(n, part, r);
     }
-    (quadrant, r)
+    let (size, farthest, nan) = (o.abs(x), o.f32(FARTHEST), o.f32(f32::NAN));
+    let inside = o.le(size, farthest);
+    (quadrant, o.select(inside, r, nan))
 }
