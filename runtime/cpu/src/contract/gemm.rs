@@ -1,0 +1,666 @@
+//! Matrix products: checks, the split into regions, and the walk over one region.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::kernel::{Kernels, PanelCopy, Segment, Tile};
+use super::tiling::{Panel, Panels, Right, RowTable, Take, even_parts, part_of, sweep};
+use super::{Context, Epilogue, Finished, K_BLOCK, K_GROUP, Misfit};
+use crate::memory::{Scratch, scratch};
+
+/// Columns whose packed right operands stay in the second or third cache level; whole panels of every width.
+const COLUMN_CHUNK: usize = 960;
+/// Rows whose left operands stay in the second cache level during a block; whole tiles of every height.
+const ROW_CHUNK: usize = 120;
+/// Multiply-adds below which waking another thread costs more than it saves.
+const SERIAL: usize = 200_000;
+
+/// Sizes of a batch of products: `c[p][i][j] = sum over l of a[p][i][l] · b[p][l][j]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gemm {
+    /// Two batch axes, for instance sequences and heads.
+    pub batch: [usize; 2],
+    /// Rows of `a` and `c`.
+    pub m: usize,
+    /// Columns of `b` and `c`.
+    pub n: usize,
+    /// Contracted length.
+    pub k: usize,
+    /// Which part is not there.
+    pub absent: Absent,
+}
+
+impl Gemm {
+    /// One product with nothing absent.
+    pub fn single(m: usize, n: usize, k: usize) -> Self {
+        Self {
+            batch: [1, 1],
+            m,
+            n,
+            k,
+            absent: Absent::Nothing,
+        }
+    }
+}
+
+/// The part of a product that causal attention leaves out; absent work is mostly skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// All of it is there.
+    Nothing,
+    /// Row i contracts only over k ≤ i. Elements `a[i][k]` with k > i may be read and must be zero.
+    ContractedAfterRow,
+    /// Row i contracts only over k ≥ i. Elements `a[i][k]` with k < i may be read and must be zero.
+    ContractedBeforeRow,
+    /// Only outputs (i, j) with j ≤ i are asked for; the others are unspecified afterwards.
+    OutputAfterRow,
+}
+
+/// A batch of matrices to read: element (i, j) of batch (p, q) lies at
+/// `p · batch_strides[0] + q · batch_strides[1] + i · row_stride + j · column_stride`.
+#[derive(Clone, Copy)]
+pub struct Operand<'a> {
+    /// The elements.
+    pub data: &'a [f32],
+    /// Elements from one row to the next.
+    pub row_stride: usize,
+    /// Elements from one column to the next.
+    pub column_stride: usize,
+    /// Elements from one batch index to the next.
+    pub batch_strides: [usize; 2],
+}
+
+impl<'a> Operand<'a> {
+    /// A row-major matrix of `columns` columns.
+    pub fn rows(data: &'a [f32], columns: usize) -> Self {
+        Self {
+            data,
+            row_stride: columns,
+            column_stride: 1,
+            batch_strides: [0, 0],
+        }
+    }
+
+    /// The transpose of a row-major matrix of `columns` columns.
+    pub fn transposed(data: &'a [f32], columns: usize) -> Self {
+        Self {
+            data,
+            row_stride: 1,
+            column_stride: columns,
+            batch_strides: [0, 0],
+        }
+    }
+}
+
+/// A batch of matrices to write, addressed like [`Operand`] with a column stride of 1.
+pub struct Output<'a> {
+    /// The elements; those that no (i, j) addresses are left alone.
+    pub data: &'a mut [f32],
+    /// Elements from one row to the next.
+    pub row_stride: usize,
+    /// Elements from one batch index to the next.
+    pub batch_strides: [usize; 2],
+}
+
+impl<'a> Output<'a> {
+    /// A row-major matrix of `columns` columns.
+    pub fn rows(data: &'a mut [f32], columns: usize) -> Self {
+        Self {
+            data,
+            row_stride: columns,
+            batch_strides: [0, 0],
+        }
+    }
+}
+
+/// Elements from the first to past the last of an array, or `None` on overflow.
+pub(super) fn reach(axes: &[(usize, usize)]) -> Option<usize> {
+    if axes.iter().any(|&(count, _)| count == 0) {
+        return Some(0);
+    }
+    let last = axes.iter().try_fold(0usize, |sum, &(count, stride)| {
+        sum.checked_add((count - 1).checked_mul(stride)?)
+    });
+    last.and_then(|last| last.checked_add(1))
+        .filter(|&reach| reach <= isize::MAX as usize / size_of::<f32>())
+}
+
+pub(super) fn check_reach(
+    role: &'static str,
+    length: usize,
+    axes: &[(usize, usize)],
+) -> Result<(), Misfit> {
+    let fits = reach(axes).is_some_and(|reach| reach <= length);
+    if fits {
+        Ok(())
+    } else {
+        Err(Misfit::TooShort(role))
+    }
+}
+
+/// Whether each axis, from the smallest stride up, steps over all of the smaller ones.
+fn is_disjoint(mut axes: [(usize, usize); 4]) -> bool {
+    axes.sort_by_key(|&(_, stride)| stride);
+    let used: Vec<_> = axes.into_iter().filter(|&(count, _)| count > 1).collect();
+    (0..used.len()).all(|place| reach(&used[..place]).is_some_and(|inner| used[place].1 >= inner))
+}
+
+/// Computes a batch of products on the context's threads.
+///
+/// # Errors
+/// If a buffer is too short, or output elements overlap.
+pub fn gemm(
+    context: &Context<'_>,
+    sizes: &Gemm,
+    a: Operand<'_>,
+    b: Operand<'_>,
+    output: Output<'_>,
+    epilogue: Epilogue<'_>,
+) -> Result<(), Misfit> {
+    let Gemm {
+        batch: [p, q],
+        m,
+        n,
+        k,
+        ..
+    } = *sizes;
+    let axes = |rows, columns, operand: &Operand<'_>| {
+        let [outer, inner] = operand.batch_strides;
+        [
+            (p, outer),
+            (q, inner),
+            (rows, operand.row_stride),
+            (columns, operand.column_stride),
+        ]
+    };
+    let [outer, inner] = output.batch_strides;
+    let output_axes = [(p, outer), (q, inner), (m, output.row_stride), (n, 1)];
+    check_reach("left operand", a.data.len(), &axes(m, k, &a))?;
+    check_reach("right operand", b.data.len(), &axes(k, n, &b))?;
+    check_reach("output", output.data.len(), &output_axes)?;
+    if [p, q, m, n].contains(&0) {
+        return Ok(());
+    }
+    if !is_disjoint(output_axes) {
+        return Err(Misfit::Overlapping);
+    }
+    let product = Product {
+        context,
+        sizes,
+        a,
+        b,
+        c: output.data.as_mut_ptr(),
+        output: &output,
+        epilogue,
+    };
+    product.run();
+    Ok(())
+}
+
+/// A checked call.
+struct Product<'a> {
+    context: &'a Context<'a>,
+    sizes: &'a Gemm,
+    a: Operand<'a>,
+    b: Operand<'a>,
+    c: *mut f32,
+    output: &'a Output<'a>,
+    epilogue: Epilogue<'a>,
+}
+
+// SAFETY: threads write disjoint regions behind `c`, and only read the rest.
+unsafe impl Sync for Product<'_> {}
+
+/// How many parts the rows and the columns are cut into.
+#[derive(Clone, Copy)]
+struct Grid {
+    rows: usize,
+    columns: usize,
+}
+
+impl Product<'_> {
+    fn run(&self) {
+        let Gemm {
+            batch: [p, q],
+            m,
+            n,
+            ..
+        } = *self.sizes;
+        let grid = self.grid();
+        let parts = grid.rows * grid.columns;
+        // Parts of a row block that are still to be finished before its epilogue.
+        let pending: Vec<AtomicUsize> = match self.epilogue {
+            Some(_) if grid.columns > 1 => (0..p * q * grid.rows)
+                .map(|_| AtomicUsize::new(grid.columns))
+                .collect(),
+            _ => Vec::new(),
+        };
+        self.context.pool.run(p * q * parts, &|task| {
+            let (batch, part) = (task / parts, task % parts);
+            let (row_part, column_part) = (part / grid.columns, part % grid.columns);
+            let rows = part_of(m, grid.rows, row_part);
+            let region = self.region(batch, rows.clone(), part_of(n, grid.columns, column_part));
+            // SAFETY: `gemm` checked that all operands and outputs of the product exist; regions are disjoint.
+            unsafe { region.run() }
+            if let Some(pending) = pending.get(batch * grid.rows + row_part)
+                && pending.fetch_sub(1, Ordering::AcqRel) == 1
+            {
+                region.finish(rows);
+            }
+        });
+    }
+
+    fn region(&self, batch: usize, rows: Range<usize>, columns: Range<usize>) -> Region<'_> {
+        let (p, q) = (batch / self.sizes.batch[1], batch % self.sizes.batch[1]);
+        let offset = |strides: [usize; 2]| p * strides[0] + q * strides[1];
+        // SAFETY: an offset of a batch index that exists stays inside its buffer, because the reach was checked. An
+        // operand without elements (k = 0) is never read, so wrapping there is harmless.
+        Region {
+            product: self,
+            batch,
+            a: self
+                .a
+                .data
+                .as_ptr()
+                .wrapping_add(offset(self.a.batch_strides)),
+            b: self
+                .b
+                .data
+                .as_ptr()
+                .wrapping_add(offset(self.b.batch_strides)),
+            c: self.c.wrapping_add(offset(self.output.batch_strides)),
+            rows,
+            columns,
+        }
+    }
+
+    /// The cheapest cut that gives every thread a region, counting packing that several regions repeat.
+    fn grid(&self) -> Grid {
+        let Gemm { batch, m, n, k, .. } = *self.sizes;
+        let (threads, batches) = (self.context.pool.threads(), batch[0] * batch[1]);
+        let work = batches
+            .saturating_mul(m)
+            .saturating_mul(n)
+            .saturating_mul(k.max(1));
+        let whole = Grid {
+            rows: 1,
+            columns: 1,
+        };
+        if threads == 1 || batches >= 2 * threads || work < SERIAL {
+            return whole;
+        }
+        let panels = Panels::new(self.context.kernels, n);
+        let pack_a = if self.a.column_stride == 1 { 0 } else { 4 };
+        let cost = |grid: &Grid| {
+            let rows = m.div_ceil(grid.rows).next_multiple_of(2);
+            let columns = panels.count().div_ceil(grid.columns) * panels.width;
+            let rounds = (batches * grid.rows * grid.columns).div_ceil(threads);
+            rounds * (rows * columns + rows * pack_a + columns * 6)
+        };
+        let needed = threads.div_ceil(batches);
+        let grids = (1..=needed).map(|rows| Grid {
+            rows,
+            columns: needed.div_ceil(rows),
+        });
+        let grids = grids.filter(|grid| grid.rows <= m && grid.columns <= panels.count());
+        grids.min_by_key(cost).unwrap_or(whole)
+    }
+}
+
+/// Some rows and columns of one product, computed by one thread.
+struct Region<'a> {
+    product: &'a Product<'a>,
+    batch: usize,
+    a: *const f32,
+    b: *const f32,
+    c: *mut f32,
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+/// Memory of a walk over some columns of a region.
+struct Workspace {
+    packed_b: Scratch,
+    packed_a: Scratch,
+    /// Sums of a group of blocks after the first.
+    group: Scratch,
+    /// Pointers of a row chunk: left operands, then outputs.
+    tables: Scratch,
+}
+
+/// One block of the contracted index.
+#[derive(Clone)]
+struct Block {
+    indices: Range<usize>,
+    /// The indices of the block's group.
+    group: Range<usize>,
+}
+
+impl Block {
+    fn is_last_of_group(&self) -> bool {
+        self.indices.end == self.group.end
+    }
+}
+
+fn blocks(k: usize) -> impl Iterator<Item = Block> {
+    (0..k.div_ceil(K_BLOCK).max(1)).map(move |place| {
+        let start = place * K_BLOCK;
+        let group = start / K_GROUP * K_GROUP;
+        Block {
+            indices: start..k.min(start + K_BLOCK),
+            group: group..k.min(group + K_GROUP),
+        }
+    })
+}
+
+impl Region<'_> {
+    fn kernels(&self) -> &'static Kernels {
+        self.product.context.kernels
+    }
+
+    /// # Safety
+    /// The operands of the region exist, and no other thread uses its outputs.
+    unsafe fn run(&self) {
+        let mut start = self.columns.start;
+        while start < self.columns.end {
+            let end = self.columns.end.min(start + COLUMN_CHUNK);
+            // SAFETY: the caller's contract, for some of the columns.
+            unsafe { self.run_columns(start..end) }
+            start = end;
+        }
+    }
+
+    /// # Safety
+    /// As [`Self::run`].
+    unsafe fn run_columns(&self, columns: Range<usize>) {
+        let (k, panels) = (
+            self.product.sizes.k,
+            Panels::new(self.kernels(), columns.len()),
+        );
+        let depth = k.min(K_BLOCK);
+        let group = if k > K_GROUP {
+            self.rows.len() * columns.len()
+        } else {
+            0
+        };
+        let mut workspace = Workspace {
+            packed_b: scratch(panels.padded() * depth),
+            packed_a: scratch(if self.packs_a() {
+                ROW_CHUNK * depth + 16
+            } else {
+                0
+            }),
+            group: scratch(group),
+            tables: scratch(ROW_CHUNK * (size_of::<*const f32>() / size_of::<f32>()) * 2),
+        };
+        for block in blocks(k) {
+            // SAFETY: the caller's contract; the workspace has the sizes that these functions name.
+            unsafe {
+                self.pack_b(&block, &columns, &panels, &mut workspace.packed_b);
+                let mut start = self.rows.start;
+                while start < self.rows.end {
+                    let rows = start..self.rows.end.min(start + ROW_CHUNK);
+                    self.run_rows(&block, &columns, &panels, rows.clone(), &mut workspace);
+                    if block.indices.end == k && columns == (0..self.product.sizes.n) {
+                        self.finish(rows.clone());
+                    }
+                    start = rows.end;
+                }
+            }
+        }
+        // Columns in several chunks of one region: the rows are whole only after the last.
+        if columns.start > 0
+            && columns.end == self.product.sizes.n
+            && self.columns.len() == self.product.sizes.n
+        {
+            self.finish(self.rows.clone());
+        }
+    }
+
+    fn finish(&self, rows: Range<usize>) {
+        if let Some(epilogue) = self.product.epilogue {
+            let row_stride = self.product.output.row_stride;
+            let first = self.c.wrapping_add(rows.start * row_stride);
+            epilogue(Finished {
+                batch: self.batch,
+                rows,
+                columns: self.product.sizes.n,
+                first,
+                row_stride,
+            });
+        }
+    }
+
+    /// Whether left operands are copied: where a tile row's do not lie next to each other.
+    fn packs_a(&self) -> bool {
+        self.product.a.column_stride != 1
+    }
+
+    /// Whether a panel's right operands are read in place: whole vectors in row-major order, used only once or twice.
+    fn reads_b_in_place(&self, panels: &Panels, panel: Panel) -> bool {
+        let few = self.rows.len() <= 2 * panels.rows;
+        few && self.product.b.column_stride == 1 && panel.columns == panel.width
+    }
+
+    unsafe fn pack_b(
+        &self,
+        block: &Block,
+        columns: &Range<usize>,
+        panels: &Panels,
+        packed: &mut [f32],
+    ) {
+        let (b, depth) = (&self.product.b, block.indices.len());
+        for panel in panels
+            .all()
+            .filter(|panel| !self.reads_b_in_place(panels, *panel))
+        {
+            let from = block.indices.start * b.row_stride
+                + (columns.start + panel.start) * b.column_stride;
+            let copy = PanelCopy {
+                from: self.b.wrapping_add(from),
+                row_stride: b.row_stride,
+                column_stride: b.column_stride,
+                depth,
+                columns: panel.columns,
+                width: panel.width,
+                to: packed[panel.start * depth..].as_mut_ptr(),
+            };
+            // SAFETY: the block and the panel lie inside the right operand; `packed` holds all panels.
+            unsafe { (self.kernels().copy_panel)(&copy) }
+        }
+    }
+
+    /// Packs the left operands of a row chunk, tile after tile, and fills the table of row pointers.
+    unsafe fn place_a(
+        &self,
+        block: &Block,
+        rows: &Range<usize>,
+        height: usize,
+        workspace: &mut Workspace,
+    ) {
+        let (a, depth) = (&self.product.a, block.indices.len());
+        let table = workspace.tables.as_mut_ptr().cast::<*const f32>();
+        let first = block.indices.start * a.column_stride;
+        for part in even_parts(rows.len(), height) {
+            let from = self
+                .a
+                .wrapping_add(first + (rows.start + part.start) * a.row_stride);
+            let packed = workspace
+                .packed_a
+                .as_mut_ptr()
+                .wrapping_add(part.start * depth);
+            if self.packs_a() {
+                let (columns, width) = (part.len(), part.len());
+                let (row_stride, column_stride) = (a.column_stride, a.row_stride);
+                // A vector written past a short row is overwritten by the next; 16 floats of slack end the buffer.
+                let copy = PanelCopy {
+                    from,
+                    row_stride,
+                    column_stride,
+                    depth,
+                    columns,
+                    width,
+                    to: packed,
+                };
+                // SAFETY: the part's rows and the block's indices lie inside the left operand.
+                unsafe { (self.kernels().copy_panel)(&copy) }
+            }
+            for (place, row) in part.enumerate() {
+                let pointer = if self.packs_a() {
+                    packed.wrapping_add(place)
+                } else {
+                    from.wrapping_add(place * a.row_stride)
+                };
+                // SAFETY: the table holds a chunk of rows.
+                unsafe { *table.add(row) = pointer }
+            }
+        }
+    }
+
+    /// Fills the table of output pointers: the output itself, or the sums of a later group.
+    unsafe fn place_outputs(
+        &self,
+        block: &Block,
+        columns: &Range<usize>,
+        rows: &Range<usize>,
+        workspace: &mut Workspace,
+    ) {
+        let group = workspace.group.as_mut_ptr();
+        // SAFETY: the second half of the tables holds a chunk of rows; `group` holds the region's rows.
+        unsafe {
+            let table = workspace
+                .tables
+                .as_mut_ptr()
+                .cast::<*mut f32>()
+                .add(ROW_CHUNK);
+            for (place, row) in rows.clone().enumerate() {
+                *table.add(place) = if block.group.start == 0 {
+                    self.c
+                        .add(row * self.product.output.row_stride + columns.start)
+                } else {
+                    group.add((row - self.rows.start) * columns.len())
+                };
+            }
+        }
+    }
+
+    /// One block of a row chunk.
+    unsafe fn run_rows(
+        &self,
+        block: &Block,
+        columns: &Range<usize>,
+        panels: &Panels,
+        rows: Range<usize>,
+        workspace: &mut Workspace,
+    ) {
+        // SAFETY: the tables and packed operands filled here are those the tiles read; the columns and rows exist.
+        unsafe {
+            self.place_a(block, &rows, panels.rows, workspace);
+            self.place_outputs(block, columns, &rows, workspace);
+            let tables = workspace.tables.as_ptr();
+            let segments = [Segment {
+                offset: 0,
+                length: block.indices.len(),
+            }];
+            let table = RowTable {
+                count: rows.len(),
+                rows: tables.cast(),
+                outputs: tables.cast::<*mut f32>().add(ROW_CHUNK),
+                segments: &segments,
+                a_step: 1,
+                column: 0,
+                add: false,
+            };
+            let right = |panel: Panel| {
+                self.right(block, columns, panels, panel, workspace.packed_b.as_ptr())
+            };
+            sweep(
+                self.kernels(),
+                panels,
+                &table,
+                right,
+                |panel, part, tile| {
+                    let part = rows.start + part.start..rows.start + part.end;
+                    self.place_tile(block, columns.start + panel.start, part, tile)
+                },
+            );
+            if block.group.start > 0 && block.is_last_of_group() {
+                for row in rows {
+                    let to = self
+                        .c
+                        .add(row * self.product.output.row_stride + columns.start);
+                    let from = workspace
+                        .group
+                        .as_ptr()
+                        .add((row - self.rows.start) * columns.len());
+                    (self.kernels().add_row)(to, from, columns.len(), true);
+                }
+            }
+        }
+    }
+
+    fn right(
+        &self,
+        block: &Block,
+        columns: &Range<usize>,
+        panels: &Panels,
+        panel: Panel,
+        packed: *const f32,
+    ) -> Right {
+        if self.reads_b_in_place(panels, panel) {
+            let step = self.product.b.row_stride;
+            let first = self
+                .b
+                .wrapping_add(block.indices.start * step + columns.start + panel.start);
+            return Right { first, step };
+        }
+        Right {
+            first: packed.wrapping_add(panel.start * block.indices.len()),
+            step: panel.width,
+        }
+    }
+
+    /// Sets what depends on the tile's place: the left step, the present indices and whether sums go on.
+    fn place_tile(
+        &self,
+        block: &Block,
+        column: usize,
+        rows: Range<usize>,
+        tile: &mut Tile,
+    ) -> Take {
+        if self.packs_a() {
+            tile.a_step = rows.len();
+        }
+        tile.add = block.indices.start > block.group.start;
+        match self.product.sizes.absent {
+            Absent::Nothing => Take::Whole,
+            Absent::OutputAfterRow if column >= rows.end => Take::Nothing,
+            Absent::OutputAfterRow => Take::Whole,
+            Absent::ContractedAfterRow => self.keep(block, 0..rows.end, tile),
+            Absent::ContractedBeforeRow => self.keep(block, rows.start..usize::MAX, tile),
+        }
+    }
+
+    /// The part of a block inside a tile row's present indices. A tile with none in a group takes an empty part of the
+    /// group's first block, so that its sums become zero.
+    fn keep(&self, block: &Block, present: Range<usize>, tile: &mut Tile) -> Take {
+        let (start, end) = (
+            present.start.max(block.group.start),
+            present.end.min(block.group.end),
+        );
+        let here = &block.indices;
+        if start >= end {
+            return if here.start == block.group.start {
+                Take::Part(0..0)
+            } else {
+                Take::Nothing
+            };
+        }
+        let first = start / K_BLOCK * K_BLOCK;
+        if here.start < first || here.start >= end {
+            return Take::Nothing;
+        }
+        tile.add = here.start > first;
+        Take::Part(start.max(here.start) - here.start..end.min(here.end) - here.start)
+    }
+}

@@ -1,0 +1,204 @@
+//! How outputs divide into panels of columns and tiles of rows. Nothing here can be seen in the bits.
+
+use std::ops::Range;
+
+use super::kernel::{Kernels, MAX_VECTORS, Segment, Tile};
+
+/// Output columns cut into panels as wide as a tile; the last may be narrower.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels {
+    pub(crate) columns: usize,
+    /// Columns of a whole panel, a multiple of the vector.
+    pub(crate) width: usize,
+    /// Highest tile of that width.
+    pub(crate) rows: usize,
+    lanes: usize,
+}
+
+/// One panel of columns.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel {
+    pub(crate) start: usize,
+    /// Columns that exist.
+    pub(crate) columns: usize,
+    /// Columns rounded up to whole vectors.
+    pub(crate) width: usize,
+}
+
+impl Panels {
+    pub(crate) fn new(kernels: &Kernels, columns: usize) -> Self {
+        // Two vectors make the squarest tile. Three are taken where two would leave one alone, with too few chains in
+        // flight to hide the latency of fma.
+        let vectors = match columns.div_ceil(kernels.lanes) {
+            0 | 1 => 1,
+            count if count % 2 == 0 || count % 3 == 1 => 2,
+            _ => MAX_VECTORS,
+        };
+        let rows = kernels.tiles[vectors - 1].len();
+        Self {
+            columns,
+            width: vectors * kernels.lanes,
+            rows,
+            lanes: kernels.lanes,
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.columns.div_ceil(self.width)
+    }
+
+    /// All columns, the last panel rounded up to whole vectors.
+    pub(crate) fn padded(&self) -> usize {
+        self.columns.next_multiple_of(self.lanes)
+    }
+
+    pub(crate) fn panel(&self, place: usize) -> Panel {
+        let start = place * self.width;
+        let columns = self.width.min(self.columns - start);
+        Panel {
+            start,
+            columns,
+            width: columns.next_multiple_of(self.lanes),
+        }
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = Panel> + use<> {
+        let panels = *self;
+        (0..panels.count()).map(move |place| panels.panel(place))
+    }
+}
+
+/// Cuts `0..count` into the fewest parts of at most `limit`, their sizes differing by at most one.
+pub(crate) fn even_parts(count: usize, limit: usize) -> impl Iterator<Item = Range<usize>> {
+    let parts = count.div_ceil(limit.max(1));
+    (0..parts).map(move |part| part_of(count, parts, part))
+}
+
+/// Part number `part` of `0..count` cut into `parts` nearly equal parts, longer ones first.
+pub(crate) fn part_of(count: usize, parts: usize, part: usize) -> Range<usize> {
+    let (base, longer) = (count / parts, count % parts);
+    let start = part * base + part.min(longer);
+    start..start + base + usize::from(part < longer)
+}
+
+/// Where the right operands of a panel lie.
+#[derive(Clone, Copy)]
+pub(crate) struct Right {
+    pub(crate) first: *const f32,
+    pub(crate) step: usize,
+}
+
+/// How much of a block a tile takes.
+pub(crate) enum Take {
+    Nothing,
+    Whole,
+    /// Only these indices, counted from the block's first.
+    Part(Range<usize>),
+}
+
+/// Runs the kernel on every tile of one block: `row_count` rows by all panels, panels outermost, so that a panel's right
+/// operands stay in the first cache level.
+///
+/// # Safety
+/// `rows` and `outputs` hold `row_count` pointers; with them, `right` and what `place` sets, every tile must fulfil the
+/// contract of a tile function.
+pub(crate) unsafe fn sweep(
+    kernels: &Kernels,
+    panels: &Panels,
+    table: &RowTable,
+    right: impl Fn(Panel) -> Right,
+    place: impl Fn(Panel, &Range<usize>, &mut Tile) -> Take,
+) {
+    for panel in panels.all() {
+        let right = right(panel);
+        let tiles = kernels.tiles[panel.width / panels.lanes - 1];
+        for rows in even_parts(table.count, panels.rows) {
+            // SAFETY: `rows` lies inside the tables.
+            let (lefts, outputs) =
+                unsafe { (table.rows.add(rows.start), table.outputs.add(rows.start)) };
+            let mut tile = Tile {
+                rows: lefts,
+                segments: table.segments.as_ptr(),
+                segment_count: table.segments.len(),
+                a_step: table.a_step,
+                b: right.first,
+                b_step: right.step,
+                outputs,
+                column: table.column + panel.start,
+                columns: panel.columns,
+                add: table.add,
+            };
+            let part;
+            match place(panel, &rows, &mut tile) {
+                Take::Nothing => continue,
+                Take::Whole => {}
+                Take::Part(indices) => {
+                    part = Segment {
+                        offset: (indices.start * tile.a_step) as isize,
+                        length: indices.len(),
+                    };
+                    (tile.segments, tile.segment_count) = (&raw const part, 1);
+                    tile.b = tile.b.wrapping_add(indices.start * tile.b_step);
+                }
+            }
+            // SAFETY: the caller's contract. `rows` is at most as high as the highest tile of this width.
+            unsafe { tiles[rows.len() - 1](&tile) }
+        }
+    }
+}
+
+/// What the tiles of a sweep have in common.
+pub(crate) struct RowTable<'s> {
+    pub(crate) count: usize,
+    pub(crate) rows: *const *const f32,
+    pub(crate) outputs: *const *mut f32,
+    pub(crate) segments: &'s [Segment],
+    pub(crate) a_step: usize,
+    /// First column of the sweep in the output rows.
+    pub(crate) column: usize,
+    pub(crate) add: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::kernel::kernels_of;
+    use crate::isa::Isa;
+
+    #[test]
+    fn parts_cover_everything_once() {
+        for count in 0..50 {
+            for limit in 1..9 {
+                let mut next = 0;
+                for part in even_parts(count, limit) {
+                    assert_eq!(part.start, next);
+                    assert!((1..=limit).contains(&part.len()));
+                    next = part.end;
+                }
+                assert_eq!(next, count);
+            }
+        }
+    }
+
+    #[test]
+    fn panels_fit_the_kernel_table() {
+        for isa in Isa::ALL {
+            let Some(kernels) = kernels_of(isa) else {
+                continue;
+            };
+            for columns in 0..200 {
+                let panels = Panels::new(kernels, columns);
+                assert_eq!(
+                    panels.all().map(|panel| panel.columns).sum::<usize>(),
+                    columns
+                );
+                for panel in panels.all() {
+                    assert!(
+                        panel.columns + kernels.lanes > panel.width && panel.columns <= panel.width
+                    );
+                    assert!(kernels.tiles[panel.width / kernels.lanes - 1].len() >= panels.rows);
+                }
+            }
+        }
+    }
+}
