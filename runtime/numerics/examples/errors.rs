@@ -8,6 +8,7 @@ mod reference;
 
 use std::thread;
 
+use mmh_numerics::functions::scalar;
 use reference::{FUNCTIONS, Function, error_in_ulp};
 
 /// What was found over some inputs.
@@ -45,6 +46,40 @@ fn main() {
             100.0 * share
         );
     }
+    if names.is_empty() || names.iter().any(|n| n == "pow") {
+        println!(
+            "| `pow` | {:.3} | sampled |",
+            worst_of_pow(u64::from(u32::MAX) / step / 16)
+        );
+    }
+}
+
+/// The worst error of `pow` over pairs with results of every size.
+fn worst_of_pow(pairs: u64) -> f64 {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u32
+    };
+    let mut worst = 0.0;
+    for pair in 0..pairs {
+        // Half of the bases are near 1, where the logarithm cancels.
+        let x = f32::from_bits(if pair % 2 == 0 {
+            next()
+        } else {
+            0x3f00_0000 + next() % 0x0100_0000
+        });
+        let reach = 104.0 / reference::log(f64::from(x)).abs().max(1e-7);
+        let y = (reach * (f64::from(next()) / 1_073_741_824.0 - 1.0)) as f32;
+        let error = error_in_ulp(
+            scalar::pow(x, y),
+            reference::pow(f64::from(x), f64::from(y)),
+        );
+        worst = error.max(worst);
+    }
+    worst
 }
 
 fn measure(function: &Function, step: u64) -> Found {

@@ -7,6 +7,10 @@
 ///
 /// Floats are IEEE 754 binary32, rounded to nearest even, subnormals kept. Integers are 32 bits, two's complement, wrapping.
 /// Shift counts are constants from 0 to 31. There are no branches: a definition chooses by `select`.
+#[expect(
+    clippy::wrong_self_convention,
+    reason = "`from_bits` is an operation of `self` upon its argument"
+)]
 pub trait Ops {
     /// A binary32 number, or a vector or a name of some.
     type F: Copy;

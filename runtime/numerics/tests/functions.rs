@@ -40,7 +40,7 @@ fn the_references_are_themselves_right() {
     assert!((erf(0.5) - 0.520_499_877_813_046_5).abs() < 1e-15);
     assert!((erf(2.0) - 0.995_322_265_018_952_7).abs() < 1e-15);
     assert!((erfc(3.0) / 2.209_049_699_858_544e-5 - 1.0).abs() < 1e-13);
-    assert!((erfc(-1.0) - 1.842_700_792_949_714_9).abs() < 1e-15);
+    assert!((erfc(-1.0) - 1.842_700_792_949_715).abs() < 1e-15);
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn pow_keeps_the_special_cases_of_ieee_754() {
     ];
     for x in bases {
         for y in exponents {
-            let exact = std_pow(f64::from(x), f64::from(y));
+            let exact = reference::pow(f64::from(x), f64::from(y));
             let (found, wanted) = (scalar::pow(x, y), exact as f32);
             let error = error_in_ulp(found, exact);
             assert!(
@@ -190,27 +190,20 @@ fn pow_keeps_its_published_bound() {
         let x = f32::from_bits(bits >> 1);
         bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         // Exponents that reach every size of result.
-        let reach = 104.0 / std_log(f64::from(x)).abs().max(1e-7);
-        let y = (reach * (f64::from(bits) / 2.0_f64.powi(31) - 1.0)) as f32;
-        let (found, exact) = (scalar::pow(x, y), std_pow(f64::from(x), f64::from(y)));
+        let reach = 104.0 / reference::log(f64::from(x)).abs().max(1e-7);
+        let y = (reach * (f64::from(bits) / 2_147_483_648.0 - 1.0)) as f32;
+        let (found, exact) = (
+            scalar::pow(x, y),
+            reference::pow(f64::from(x), f64::from(y)),
+        );
         let error = error_in_ulp(found, exact);
         worst = worst.max(error);
         assert!(
-            error <= 3.5,
+            error <= 1.25,
             "pow({x:e}, {y:e}) = {found:e} is {error} ulp off {exact:e}"
         );
     }
     assert!(worst > 0.4, "the sample must reach real work: {worst}");
-}
-
-#[expect(clippy::disallowed_methods, reason = "the reference")]
-fn std_pow(x: f64, y: f64) -> f64 {
-    x.powf(y)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the reference")]
-fn std_log(x: f64) -> f64 {
-    x.ln()
 }
 
 #[test]

@@ -38,6 +38,8 @@ const POINTS: [u32; 24] = [
     0xff80_0000,
 ];
 
+type Function = fn(f32) -> f32;
+
 fn text() -> String {
     let mut out = String::new();
     one_argument(&mut out);
@@ -58,7 +60,7 @@ fn floats(values: &[f32]) -> Vec<u32> {
 }
 
 fn one_argument(out: &mut String) {
-    let table: [(&str, fn(f32) -> f32); 14] = [
+    let table: [(&str, Function); 14] = [
         ("exp", scalar::exp),
         ("exp2", scalar::exp2),
         ("log", scalar::log),

@@ -83,7 +83,7 @@ pub fn exp2<O: Ops>(o: &mut O, x: O::F) -> O::F {
             0.009_618_499,
             0.055_503_596,
             0.240_226_48,
-            0.693_147_2,
+            std::f32::consts::LN_2,
         ],
     );
     let (first, second) = halves(o, shifted);

@@ -5,6 +5,9 @@ use super::logarithm::split;
 use super::polynomial;
 use crate::ops::Ops;
 
+/// 2/3 minus the f32 nearest to it.
+const TWO_THIRDS_LOW: f32 = -1.986_821_6e-8;
+
 /// `x` to the `y`, with the special cases of IEEE 754's `pow`.
 pub fn pow<O: Ops>(o: &mut O, x: O::F, y: O::F) -> O::F {
     let magnitude = o.abs(x);
@@ -26,42 +29,79 @@ pub fn pow<O: Ops>(o: &mut O, x: O::F, y: O::F) -> O::F {
 /// ln of a magnitude as `high + low`; `high` is ±∞ at the edges and NaN at NaN.
 fn log_in_two<O: Ops>(o: &mut O, x: O::F) -> (O::F, O::F) {
     let (exponent, f) = split(o, x);
-    let (zero, one, two) = (o.f32(0.0), o.f32(1.0), o.f32(2.0));
-    // ln(1 + f) = 2 artanh(s), s = f / (2 + f) = quotient + rest.
-    let d = o.add(f, two);
-    let d_whole = o.sub(d, two);
-    let d_low = o.sub(f, d_whole);
-    let inverse = o.div(one, d);
-    let quotient = o.mul(f, inverse);
-    let negative = o.neg(quotient);
-    let rest = o.fma(negative, d, f);
-    let rest = o.fma(negative, d_low, rest);
-    let rest = o.mul(rest, inverse);
-    let square = o.mul(quotient, quotient);
-    let tail = polynomial(
-        o,
-        square,
-        &[0.241_515_92, 0.285_035_16, 0.400_009_33, 0.666_666_6],
-    );
-    let cube = o.mul(quotient, square);
-    let (ln_high, ln_low) = (o.f32(0.693_145_75), o.f32(1.428_606_8e-6));
-    let whole = o.mul(exponent, ln_high);
-    let double = o.mul(two, quotient);
-    let high = o.add(whole, double);
-    let left = o.sub(whole, high);
-    let low = o.add(left, double);
-    let low = o.fma(exponent, ln_low, low);
-    let low = o.fma(two, rest, low);
-    let low = o.fma(tail, cube, low);
-    // Make `low` as small as a rounding error again.
-    let sum = o.add(high, low);
-    let moved = o.sub(sum, high);
-    let (high, low) = (sum, o.sub(low, moved));
-    let (infinity, minus_infinity) = (o.f32(f32::INFINITY), o.f32(f32::NEG_INFINITY));
+    // ln(1 + f) = 2 artanh(s) = 2s + (2/3 + …) s³, s = f / (2 + f).
+    let s = quotient_in_two(o, f);
+    let tail = tail_in_two(o, &s);
+    let (ln_high, ln_low, two) = (o.f32(0.693_145_75), o.f32(1.428_606_8e-6), o.f32(2.0));
+    let (whole, double) = (o.mul(exponent, ln_high), o.mul(two, s.high));
+    let sum = sum_in_two(o, whole, double);
+    let low = o.fma(exponent, ln_low, sum.low);
+    let low = o.fma(two, s.low, low);
+    let low = o.add(low, tail.low);
+    let sum = sum_in_two(o, sum.high, tail.high);
+    let low = o.add(low, sum.low);
+    let (zero, infinity, minus_infinity) =
+        (o.f32(0.0), o.f32(f32::INFINITY), o.f32(f32::NEG_INFINITY));
     let (positive, finite, is_zero) = (o.lt(zero, x), o.lt(x, infinity), o.eq(x, zero));
     let inside = o.and_b(positive, finite);
     let edge = o.select(is_zero, minus_infinity, x);
-    (o.select(inside, high, edge), low)
+    (o.select(inside, sum.high, edge), low)
+}
+
+/// A number as an unevaluated sum (Dekker 1971).
+struct InTwo<F> {
+    high: F,
+    low: F,
+}
+
+/// `a + b` exactly, for |a| ≥ |b| or `a = 0`.
+fn sum_in_two<O: Ops>(o: &mut O, a: O::F, b: O::F) -> InTwo<O::F> {
+    let high = o.add(a, b);
+    let left = o.sub(a, high);
+    let low = o.add(left, b);
+    InTwo { high, low }
+}
+
+/// `f / (2 + f)`.
+fn quotient_in_two<O: Ops>(o: &mut O, f: O::F) -> InTwo<O::F> {
+    let (one, two) = (o.f32(1.0), o.f32(2.0));
+    let d = sum_in_two(o, two, f);
+    let inverse = o.div(one, d.high);
+    let high = o.mul(f, inverse);
+    let negative = o.neg(high);
+    let rest = o.fma(negative, d.high, f);
+    let rest = o.fma(negative, d.low, rest);
+    let low = o.mul(rest, inverse);
+    InTwo { high, low }
+}
+
+/// `2 artanh(s) − 2s = s³ · (2/3 + 2s²/5 + …)`.
+fn tail_in_two<O: Ops>(o: &mut O, s: &InTwo<O::F>) -> InTwo<O::F> {
+    let square = product_in_two(o, s.high, s.high);
+    let twice = o.add(s.high, s.high);
+    let square_low = o.fma(twice, s.low, square.low);
+    let cube = product_in_two(o, s.high, square.high);
+    let cube_low = o.fma(s.high, square_low, cube.low);
+    let cube_low = o.fma(square.high, s.low, cube_low);
+    let series = polynomial(o, square.high, &[0.238_760_43, 0.285_254_24, 0.400_003_94]);
+    let (two_thirds, two_thirds_low) = (o.f32(0.666_666_7), o.f32(TWO_THIRDS_LOW));
+    let series = o.fma(series, square.high, two_thirds_low);
+    let factor = sum_in_two(o, two_thirds, series);
+    let product = product_in_two(o, factor.high, cube.high);
+    let low = o.fma(factor.high, cube_low, product.low);
+    let low = o.fma(factor.low, cube.high, low);
+    InTwo {
+        high: product.high,
+        low,
+    }
+}
+
+/// `a · b` exactly, unless its last bits are too small for the format.
+fn product_in_two<O: Ops>(o: &mut O, a: O::F, b: O::F) -> InTwo<O::F> {
+    let high = o.mul(a, b);
+    let negative = o.neg(high);
+    let low = o.fma(a, b, negative);
+    InTwo { high, low }
 }
 
 /// The sign of a power: that of `x` where `y` is odd; NaN where `x` is negative and finite and `y` no integer.

@@ -88,11 +88,23 @@ pub fn uniforms(stream: &Stream, first: u64, values: &mut [f32]) {
 
 /// Writes the normals `first`, `first + 1`, … of a stream; elements `2i` and `2i + 1` are made of words `2i` and `2i + 1`.
 pub fn normals(stream: &Stream, first: u64, values: &mut [f32]) {
-    for (offset, value) in values.iter_mut().enumerate() {
-        let i = first + offset as u64;
-        let pair = [stream.word(i & !1), stream.word(i | 1)].map(u32::cast_signed);
-        let (even, odd) = normal_pair(&mut Scalar, pair[0], pair[1]);
-        *value = if i % 2 == 0 { even } else { odd };
+    let mut words = [0; 256];
+    let (mut at, mut rest) = (first, values);
+    while !rest.is_empty() {
+        let skipped = (at % 2) as usize;
+        let count = rest.len().min(words.len() - skipped);
+        let (now, later) = rest.split_at_mut(count);
+        let words = &mut words[..(skipped + count).next_multiple_of(2)];
+        stream.fill(at - skipped as u64, words);
+        let pairs = words.chunks_exact(2).flat_map(|w| {
+            let (even, odd) = normal_pair(&mut Scalar, w[0].cast_signed(), w[1].cast_signed());
+            [even, odd]
+        });
+        for (value, normal) in now.iter_mut().zip(pairs.skip(skipped)) {
+            *value = normal;
+        }
+        at += count as u64;
+        rest = later;
     }
 }
 

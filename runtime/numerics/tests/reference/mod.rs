@@ -153,3 +153,11 @@ fn erfc_fraction(x: f64) -> f64 {
     let low = x.mul_add(x, -square);
     (-square).exp() * (1.0 - low) * 0.5 * std::f64::consts::FRAC_2_SQRT_PI / tail
 }
+
+pub(crate) fn log(x: f64) -> f64 {
+    x.ln()
+}
+
+pub(crate) fn pow(x: f64, y: f64) -> f64 {
+    x.powf(y)
+}
