@@ -134,7 +134,7 @@ impl fmt::Display for DataError {
 
 impl std::error::Error for DataError {}
 
-/// The candidate nearest to `wanted`, if one is near enough to be a slip of the finger.
+/// The candidate of the first 4,096 nearest to `wanted`, if one is near enough to be a slip of the finger.
 pub(crate) fn nearest<'a>(
     wanted: &str,
     candidates: impl Iterator<Item = &'a str>,
@@ -143,7 +143,7 @@ pub(crate) fn nearest<'a>(
     let letters = wanted.chars().count();
     let allowed = (letters / 3 + 1).min(letters.saturating_sub(1));
     let mut best: Option<(usize, &str)> = None;
-    for candidate in candidates {
+    for candidate in candidates.take(4096) {
         let distance = edit_distance(&wanted.to_lowercase(), &candidate.to_lowercase());
         if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));

@@ -1,9 +1,4 @@
-//! Columns taken together as one vector.
-//!
-//! A name that no column has means a *family*: all columns called that name, or that name without a last `s`, followed by
-//! one or more numbers set off by `_` (the first `_` may be left out). So `pixels` takes `pixel_0_0 … pixel_7_7` as 8 × 8, and
-//! `x` takes `x1 … x9`. Each number counts from 0 or from 1 and no member may be missing; the order is that of the numbers,
-//! whatever the order in the file.
+//! Columns taken together as one vector, by the rule that `Source::numeric` states.
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@ use mmh_numerics::convert;
 
 use crate::column::{Column, Values};
 use crate::error::{Code, DataError};
-use crate::stored::Stored;
+use crate::stored::{Stored, check_fields};
 
 /// The name of an IDX file's one column.
 pub(crate) const VALUES: &str = "values";
@@ -55,10 +55,19 @@ pub(crate) struct Idx {
 
 impl Idx {
     pub(crate) fn read(stored: Stored) -> Result<Idx, DataError> {
-        let Stored { file, bytes, .. } = stored;
+        let Stored {
+            file,
+            bytes,
+            limits,
+            ..
+        } = stored;
         let (element, axes) = header(&file, &bytes)?;
         let start = 4 + 4 * axes.len();
-        check_size(&file, element, &axes, bytes.len() - start)?;
+        let data = bytes.len() - start;
+        check_size(&file, element, &axes, data)?;
+        if element != Element::U8 {
+            check_fields(&file, "values", (data / element.bytes()) as u64, &limits)?;
+        }
         let (rows, shape) = axes
             .split_first()
             .map_or((0, &axes[..]), |(&rows, shape)| (rows as usize, shape));

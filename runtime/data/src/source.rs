@@ -139,7 +139,12 @@ impl Source {
         }
     }
 
-    /// Numbers: `F32` from a table, `U8`, `I32` or `F32` from an IDX file. A family gives a vector a row.
+    /// Numbers: `F32` from a table, `U8`, `I32` or `F32` from an IDX file, whose one column is called `values`.
+    ///
+    /// A name that no column has means a family, which gives a vector a row: all columns called that name, or that name
+    /// without a last `s`, followed by one or more numbers set off by `_` (the first `_` may be left out). So `pixels` takes
+    /// `pixel_0_0 … pixel_7_7` as 8 × 8, and `x` takes `x1 … x9`. Each number counts from 0 or from 1, none may be left out;
+    /// the order is that of the numbers, whatever the order in the file.
     ///
     /// Errors: `data::unknown-column`, `data::not-a-number`, `data::missing-value`; `data::format` for a text.
     pub fn numeric(&self, name: &str, missing: Missing) -> Result<Column, DataError> {

@@ -17,20 +17,17 @@ pub struct Moments {
 
 /// One [`Moments`] for each of the column's `width()` elements, over `rows` in the order given.
 pub fn moments(column: &Column, rows: &[u32]) -> Vec<Moments> {
-    (0..column.width())
-        .map(|element| of(&present(column, rows, element)))
-        .collect()
+    let width = column.width();
+    let of_element = |element| over(column, rows.len(), |i| place(rows, width, i, element));
+    (0..width).map(of_element).collect()
 }
 
 /// One [`Moments`] for all elements of all `rows`: row after row, each in row-major order.
 pub fn moments_of_all(column: &Column, rows: &[u32]) -> Moments {
     let width = column.width();
-    let places = rows
-        .iter()
-        .flat_map(|&row| (0..width).map(move |element| row as usize * width + element));
-    of(&places
-        .filter_map(|place| column.number(place))
-        .collect::<Vec<_>>())
+    over(column, rows.len() * width, |i| {
+        place(rows, width, i / width, i % width)
+    })
 }
 
 /// The middle value of each element over `rows`, of an even count the mean of the two; `None` where all are missing.
@@ -58,28 +55,43 @@ pub fn most_frequent(column: &Column, rows: &[u32]) -> Option<u32> {
         .find_map(|(id, count)| (count == most).then_some(id))
 }
 
+fn place(rows: &[u32], width: usize, row: usize, element: usize) -> usize {
+    rows[row] as usize * width + element
+}
+
 fn present(column: &Column, rows: &[u32], element: usize) -> Vec<f64> {
     let width = column.width();
-    rows.iter()
-        .filter_map(|&row| column.number(row as usize * width + element))
+    (0..rows.len())
+        .filter_map(|row| column.number(place(rows, width, row, element)))
         .collect()
 }
 
-fn of(values: &[f64]) -> Moments {
-    if values.is_empty() {
+/// Moments of the elements at `place(0) … place(count - 1)`.
+fn over(column: &Column, count: usize, place: impl Fn(usize) -> usize) -> Moments {
+    let there = |i: usize| column.number(place(i));
+    // Copied only where some are missing: a large picture set would grow eightfold.
+    if (0..count).all(|i| there(i).is_some()) {
+        return of(count, |i| there(i).unwrap_or_default());
+    }
+    let values: Vec<f64> = (0..count).filter_map(there).collect();
+    of(values.len(), |i| values[i])
+}
+
+fn of(count: usize, value: impl Fn(usize) -> f64) -> Moments {
+    if count == 0 {
         return Moments {
             mean: 0.0,
             std: 0.0,
             count: 0,
         };
     }
-    let count = values.len() as f64;
-    let mean = sum_f64(values.len(), |i| values[i]) / count;
-    let squares = sum_f64(values.len(), |i| (values[i] - mean) * (values[i] - mean));
+    let n = count as f64;
+    let mean = sum_f64(count, &value) / n;
+    let squares = sum_f64(count, |i| (value(i) - mean) * (value(i) - mean));
     Moments {
         mean,
-        std: (squares / count).sqrt(),
-        count: values.len() as u64,
+        std: (squares / n).sqrt(),
+        count: count as u64,
     }
 }
 
@@ -156,7 +168,7 @@ mod tests {
                 _ => 1.0,
             })
             .collect();
-        assert_eq!(of(&values).mean, 126.0 / 129.0);
+        assert_eq!(of(values.len(), |i| values[i]).mean, 126.0 / 129.0);
     }
 
     #[test]

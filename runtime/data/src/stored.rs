@@ -15,7 +15,7 @@ pub struct Limits {
     pub stored_bytes: u64,
     /// Bytes of a file once unpacked; at most 2³² − 2 whatever is written here.
     pub decoded_bytes: u64,
-    /// Fields of a table: rows times columns.
+    /// Fields of a table, characters of a text, or values of an IDX file that holds no bytes.
     pub fields: u64,
     /// Columns of a table.
     pub columns: u64,
@@ -149,6 +149,21 @@ fn too_large(file: &str, what: &str, limit: u64) -> DataError {
         message,
         "take fewer rows, or raise the limit on data files",
     )
+}
+
+/// Refuses more values than the limits allow; `what` names them.
+pub(crate) fn check_fields(
+    file: &str,
+    what: &str,
+    count: u64,
+    limits: &Limits,
+) -> Result<(), DataError> {
+    if count <= limits.fields {
+        return Ok(());
+    }
+    let message = format!("the file has more than {} {what}", limits.fields);
+    let help = "take a smaller part of it, or raise the limit on data files";
+    Err(DataError::new(Code::TooLarge, file, message, help))
 }
 
 fn folder(file: &str) -> DataError {

@@ -1,12 +1,9 @@
-//! A table of text: comma, semicolon or tab between fields, quotes as in RFC 4180, a header line that names the columns.
-//!
-//! Spaces around an unquoted field do not count. A missing value is an empty field or an unquoted `NA`. A line feed inside
-//! quotes belongs to the field. Lines end in LF or CRLF; empty lines may stand at the end of the file only.
+//! A table of text, by the rules [`CsvOptions`] states. Fields stay where they are in the text; only their starts are kept.
 
 use std::borrow::Cow;
 
 use crate::error::{Code, DataError, shown};
-use crate::stored::{Limits, Stored};
+use crate::stored::{Limits, Stored, check_fields};
 
 /// What stands between fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +19,10 @@ pub enum Delimiter {
     Tab,
 }
 
-/// How a table is read.
+/// How a table is read: fields, quotes as in RFC 4180, one row a line.
+///
+/// Spaces around an unquoted field do not count. A missing value is an empty field or an unquoted `NA`. A line feed inside
+/// quotes belongs to the field. Lines end in LF or CRLF; empty lines may stand at the end of the file only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CsvOptions {
     /// What stands between fields.
@@ -107,6 +107,10 @@ impl Table {
                 message,
                 "a table needs at least one line",
             ));
+        }
+        if !self.text.contains('\n') && self.text.trim_end_matches('\r').contains('\r') {
+            let message = "the lines end in a carriage return alone".to_owned();
+            return Err(self.broken(first, message, "save the file with line feeds"));
         }
         if self.empty_line(first) {
             return Err(self.broken(first, "the first line is empty".to_owned(), "remove it"));
@@ -236,15 +240,7 @@ impl Table {
                 return Err(self.ragged(start, count, row.len()));
             }
             self.starts.extend_from_slice(&row);
-            if self.starts.len() as u64 > limits.fields {
-                let message = format!("the table has more than {} fields", limits.fields);
-                return Err(DataError::new(
-                    Code::TooLarge,
-                    &self.file,
-                    message,
-                    "take fewer rows or columns",
-                ));
-            }
+            check_fields(&self.file, "fields", self.starts.len() as u64, limits)?;
         }
         Ok(())
     }

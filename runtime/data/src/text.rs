@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Code, DataError};
-use crate::stored::Stored;
+use crate::stored::{Stored, check_fields};
 use crate::table::decode;
 
 /// The name of a text's one column.
@@ -23,6 +23,12 @@ impl Text {
             text.drain(..'\u{feff}'.len_utf8());
         }
         let characters = text.chars().count();
+        check_fields(
+            &stored.file,
+            "characters",
+            characters as u64,
+            &stored.limits,
+        )?;
         Ok(Text {
             file: stored.file,
             text,

@@ -180,6 +180,7 @@ fn broken_tables() {
     wrong("", "data::truncated - - ");
     wrong("\n\n", "data::truncated - - ");
     wrong("\na,b\n", "data::format 1 - ");
+    wrong("a,b\r1,2\r", "data::format 1 - ");
     wrong("a,a\n", "data::format 1 - a");
     let error = wrong("a,b\n1,2\n3\n", "data::ragged-row 3 2 ");
     assert_eq!(error.help, "`b` and what follows it are missing");
@@ -346,12 +347,29 @@ fn limits_stop_what_is_too_large() {
     );
     assert_eq!(
         message(b"a,b,c,d,e\n1,2,3,4,5\n1,2,3,4,5\n1,2,3,4,5\n"),
-        "the table has more than 10 fields"
+        "the file has more than 10 fields"
     );
     assert!(message(b"a,b,c,d,e,f\n").starts_with("the table has 6 columns"));
     assert_eq!(
         open(b"a\n1,2,3,4,5,6,7,8\n").unwrap_err().code,
         "data::ragged-row"
+    );
+}
+
+#[test]
+fn limits_hold_for_every_format() {
+    let limits = Limits {
+        fields: 3,
+        ..Limits::default()
+    };
+    let open = |bytes: &'static [u8]| Open::bytes("f", bytes).limits(limits);
+    let code = |opened: Result<Source, DataError>| opened.err().map(|error| error.code);
+    assert_eq!(code(open(b"abc").text()), None);
+    assert_eq!(code(open(b"abcd").text()), Some("limit::too-large"));
+    assert_eq!(code(open(b"\0\0\x08\x01\0\0\0\x04abcd").idx()), None);
+    assert_eq!(
+        code(open(b"\0\0\x09\x01\0\0\0\x04abcd").idx()),
+        Some("limit::too-large")
     );
 }
 
