@@ -11,6 +11,7 @@
 //! | `stored` | opening, limits, the hash of the file, gzip |
 //! | `table` | text with separators |
 //! | `family` | columns taken together as one vector |
+//! | `cells`, `gather` | fields as numbers or words, row after row |
 //! | `idx` | MNIST's binary format |
 //! | `text` | a text as a sequence of characters |
 //! | `source` | the one way to ask any of them for a column |
@@ -23,6 +24,7 @@ mod column;
 mod content;
 mod error;
 mod family;
+mod gather;
 mod idx;
 mod source;
 mod split;
