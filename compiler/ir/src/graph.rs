@@ -95,7 +95,7 @@ impl Graph {
     }
 
     /// All values, in definition order.
-    pub fn values(&self) -> impl Iterator<Item = ValueId> + use<> {
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = ValueId> + use<> {
         (0..self.nodes.len() as u32).map(ValueId)
     }
 

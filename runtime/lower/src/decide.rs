@@ -1,0 +1,307 @@
+//! Which values get memory, and in which order their axes lie in it.
+
+use crate::contraction::{Form, classify};
+use crate::expand::price;
+use mmh_ir::plan::Program;
+use mmh_ir::{Axis, Graph, Op, Shape, ValueId};
+
+/// Decisions about every value of a graph.
+pub(crate) struct Decisions {
+    /// Values needed at all.
+    pub(crate) live: Vec<bool>,
+    /// Pointwise values that get memory of their own.
+    pub(crate) buffered: Vec<bool>,
+    /// Order of axes in memory (or of loops, for an inline value); axes without a preference are left out.
+    pub(crate) layout: Vec<Vec<Axis>>,
+    /// How contractions are carried out.
+    pub(crate) forms: Vec<Option<Form>>,
+}
+
+/// Above this price, an expression with several users is computed once.
+const SHARED_PRICE: usize = 10;
+/// More operands than this, and an expression gets memory.
+const MOST_LOADS: usize = 8;
+
+pub(crate) fn decide(program: &Program) -> Decisions {
+    let graph = &program.graph;
+    let mut roots: Vec<ValueId> = program.updates.iter().map(|u| u.value).collect();
+    roots.extend(
+        program
+            .results
+            .iter()
+            .chain(&program.guards)
+            .map(|n| n.value),
+    );
+    let live = graph.live(&roots);
+    let forms: Vec<Option<Form>> = graph
+        .values()
+        .map(|v| {
+            if live[v.index()] {
+                classify(graph, v)
+            } else {
+                None
+            }
+        })
+        .collect();
+    let live = live_through(graph, &roots, &forms);
+    let mut decisions = Decisions {
+        buffered: vec![false; live.len()],
+        layout: Vec::new(),
+        forms,
+        live,
+    };
+    decisions.demand(graph, &roots);
+    let wanted = wanted_layouts(graph, &decisions);
+    decisions.lay_out(graph, &wanted);
+    decisions.share(graph);
+    decisions
+}
+
+/// Liveness where a convolution reads the picture itself, not its windows.
+fn live_through(graph: &Graph, roots: &[ValueId], forms: &[Option<Form>]) -> Vec<bool> {
+    let mut live = vec![false; graph.nodes.len()];
+    roots.iter().for_each(|r| live[r.index()] = true);
+    for value in graph.values().rev() {
+        if live[value.index()] {
+            operands(graph, forms, value)
+                .into_iter()
+                .for_each(|v| live[v.index()] = true);
+        }
+    }
+    live
+}
+
+/// The values a node really reads.
+pub(crate) fn operands(graph: &Graph, forms: &[Option<Form>], value: ValueId) -> Vec<ValueId> {
+    match &forms[value.index()] {
+        Some(form) => form.operands(),
+        None => graph.node(value).inputs.clone(),
+    }
+}
+
+/// Whether a node is computed wherever it is needed, if nothing demands memory for it.
+pub(crate) fn is_pointwise(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Map(_) | Op::Constant(_) | Op::Integer(_) | Op::Position | Op::OneHot { .. }
+    )
+}
+
+/// Whether a node only shows another's elements.
+pub(crate) fn is_view(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Broadcast
+            | Op::Rename { .. }
+            | Op::Merge { .. }
+            | Op::Split { .. }
+            | Op::Slice { .. }
+            | Op::Window(_)
+    )
+}
+
+impl Decisions {
+    fn demand(&mut self, graph: &Graph, roots: &[ValueId]) {
+        for &root in roots {
+            self.demand_value(graph, root);
+        }
+        for value in graph.values() {
+            if !self.live[value.index()] {
+                continue;
+            }
+            let node = graph.node(value);
+            let needs = match &node.op {
+                Op::Contract { .. } | Op::Gather { .. } | Op::Sample { .. } | Op::Random(_) => true,
+                Op::Merge { .. } | Op::Split { .. } | Op::Slice { .. } | Op::Window(_) => true,
+                Op::Reduce { kind, .. } => *kind == mmh_ir::ReduceKind::ArgMax,
+                Op::Input(_)
+                | Op::Constant(_)
+                | Op::Integer(_)
+                | Op::Position
+                | Op::Map(_)
+                | Op::Broadcast
+                | Op::Rename { .. } => false,
+                Op::Pad { .. } | Op::Concat { .. } | Op::OneHot { .. } | Op::Composite(_) => false,
+            };
+            if needs {
+                operands(graph, &self.forms, value)
+                    .into_iter()
+                    .for_each(|v| self.demand_value(graph, v));
+            }
+        }
+    }
+
+    /// Marks the pointwise value under `value`'s views as needing memory.
+    fn demand_value(&mut self, graph: &Graph, value: ValueId) {
+        let node = graph.node(value);
+        if is_pointwise(&node.op) {
+            self.buffered[value.index()] = true;
+        } else if is_view(&node.op) {
+            self.demand_value(graph, node.inputs[0]);
+        }
+    }
+
+    /// Gives memory to expressions that would otherwise be computed too often.
+    fn share(&mut self, graph: &Graph) {
+        let mut users = vec![0usize; graph.nodes.len()];
+        let mut widest = vec![0usize; graph.nodes.len()];
+        for value in graph.values().filter(|v| self.live[v.index()]) {
+            let elements = match &graph.node(value).op {
+                Op::Map(_) | Op::Broadcast | Op::OneHot { .. } => graph.shape(value).elements(),
+                _ => 0,
+            };
+            for operand in operands(graph, &self.forms, value) {
+                users[operand.index()] += 1;
+                widest[operand.index()] = widest[operand.index()].max(elements);
+            }
+        }
+        let mut cost = vec![0usize; graph.nodes.len()];
+        let mut loads: Vec<Vec<ValueId>> = vec![Vec::new(); graph.nodes.len()];
+        for value in graph.values() {
+            let i = value.index();
+            if !self.live[i] {
+                continue;
+            }
+            let node = graph.node(value);
+            let inline =
+                is_pointwise(&node.op) || matches!(node.op, Op::Broadcast | Op::Rename { .. });
+            if !inline || self.buffered[i] {
+                loads[i] = vec![value];
+                continue;
+            }
+            let own = if let Op::Map(op) = &node.op {
+                price(*op)
+            } else {
+                0
+            };
+            cost[i] = own + node.inputs.iter().map(|v| cost[v.index()]).sum::<usize>();
+            let mut from: Vec<ValueId> = node
+                .inputs
+                .iter()
+                .flat_map(|v| loads[v.index()].clone())
+                .collect();
+            from.sort_unstable();
+            from.dedup();
+            loads[i] = from;
+            let repeated = widest[i] > graph.shape(value).elements() && cost[i] >= 2;
+            let shared = users[i] > 1 && cost[i] > SHARED_PRICE;
+            if matches!(node.op, Op::Map(_)) && (repeated || shared || loads[i].len() > MOST_LOADS)
+            {
+                self.buffered[i] = true;
+                cost[i] = 0;
+                loads[i] = vec![value];
+            }
+        }
+    }
+
+    fn lay_out(&mut self, graph: &Graph, wanted: &[Option<Vec<Axis>>]) {
+        for value in graph.values() {
+            let layout = match &wanted[value.index()] {
+                Some(order) => order.clone(),
+                None => self.natural(graph, value),
+            };
+            self.layout.push(layout);
+        }
+    }
+
+    fn natural(&self, graph: &Graph, value: ValueId) -> Vec<Axis> {
+        let node = graph.node(value);
+        let shape = &node.ty.shape;
+        let logical = || shape.axes().cloned().collect::<Vec<_>>();
+        let of = |v: ValueId| self.layout[v.index()].clone();
+        if let Some(form) = &self.forms[value.index()]
+            && let Some(order) = form.layout()
+        {
+            return order;
+        }
+        match &node.op {
+            Op::Map(_) | Op::Broadcast => {
+                let covered = |v: &ValueId| {
+                    self.layout[v.index()]
+                        .iter()
+                        .filter_map(|a| graph.shape(*v).size(a))
+                        .product::<usize>()
+                };
+                let best = node.inputs.iter().rev().max_by_key(|v| covered(v));
+                best.map_or_else(Vec::new, |v| of(*v))
+            }
+            Op::Reduce { over, .. } => of(node.inputs[0])
+                .into_iter()
+                .filter(|a| !over.contains(a))
+                .collect(),
+            Op::Rename { from, to } => of(node.inputs[0])
+                .into_iter()
+                .map(|a| if &a == from { to.clone() } else { a })
+                .collect(),
+            Op::Slice { .. } | Op::Pad { .. } | Op::Concat { .. } => of(node.inputs[0]),
+            Op::Split { axis, into } => of(node.inputs[0])
+                .into_iter()
+                .flat_map(|a| if &a == axis { into.clone() } else { vec![a] })
+                .collect(),
+            Op::OneHot { axis } => of(node.inputs[0])
+                .into_iter()
+                .chain([axis.clone()])
+                .collect(),
+            Op::Merge { .. }
+            | Op::Window(_)
+            | Op::Gather { .. }
+            | Op::Random(_)
+            | Op::Sample { .. }
+            | Op::Input(_) => logical(),
+            Op::Constant(_)
+            | Op::Integer(_)
+            | Op::Position
+            | Op::Contract { .. }
+            | Op::Composite(_) => logical(),
+        }
+    }
+}
+
+/// `order` with the axes of `shape` it lacks: each goes behind the one before it in logical order.
+pub(crate) fn complete(order: &[Axis], shape: &Shape) -> Vec<Axis> {
+    let mut order: Vec<Axis> = order.iter().cloned().filter(|a| shape.has(a)).collect();
+    let mut before: Option<Axis> = None;
+    for axis in shape.axes() {
+        if !order.contains(axis) {
+            let at = before
+                .as_ref()
+                .and_then(|b| order.iter().position(|a| a == b))
+                .map_or(0, |at| at + 1);
+            order.insert(at, axis.clone());
+        }
+        before = Some(axis.clone());
+    }
+    order
+}
+
+/// Orders that contractions would like their operands in, where the operand is free to choose.
+fn wanted_layouts(graph: &Graph, decisions: &Decisions) -> Vec<Option<Vec<Axis>>> {
+    let mut wanted: Vec<Option<Vec<Axis>>> = vec![None; graph.nodes.len()];
+    for value in graph.values().filter(|v| decisions.live[v.index()]) {
+        let Some(form) = &decisions.forms[value.index()] else {
+            continue;
+        };
+        for (operand, order) in form.wishes(graph) {
+            want(graph, &mut wanted, operand, order);
+        }
+    }
+    wanted
+}
+
+/// Passes a wish down through renamings to a value that can choose.
+fn want(graph: &Graph, wanted: &mut [Option<Vec<Axis>>], value: ValueId, order: Vec<Axis>) {
+    let node = graph.node(value);
+    match &node.op {
+        Op::Map(_) | Op::Contract { .. } if wanted[value.index()].is_none() => {
+            wanted[value.index()] = Some(order)
+        }
+        Op::Rename { from, to } => {
+            let order = order
+                .into_iter()
+                .map(|a| if &a == to { from.clone() } else { a })
+                .collect();
+            want(graph, wanted, node.inputs[0], order);
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,294 @@
+//! Kernel form: what one fused loop computes for each element, as straight-line code over scalars.
+//!
+//! A kernel is the one source for every backend: Rust SIMD at build time, Cranelift at run time, the scalar evaluator,
+//! later shaders. It knows no sizes and no strides, only how each operand moves along the inner loop, so that one
+//! compiled kernel serves every layer of the same form. The functions of the contract (`exp` …) are expanded into it from
+//! their one definition in `mmh-numerics`.
+
+use mmh_ir::DType;
+use mmh_numerics::Ops;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The number of an instruction, and of the value it computes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reg(pub u16);
+
+impl fmt::Debug for Reg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "r{}", self.0)
+    }
+}
+
+/// How an operand moves along the inner loop.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Pattern {
+    /// Element after element.
+    Unit,
+    /// The same element for the whole inner loop.
+    Splat,
+    /// By a stride known at run time.
+    Strided,
+}
+
+/// An operand that is read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Load {
+    /// Element type in memory. U8 and Bool arrive as integers 0–255 and truth values.
+    pub dtype: DType,
+    /// Movement along the inner loop.
+    pub pattern: Pattern,
+}
+
+/// What a store does with the value.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Mode {
+    /// Overwrites.
+    Write,
+    /// `memory = memory + value`
+    Sum,
+    /// `memory = memory > value ? memory : value`
+    Max,
+    /// `memory = memory < value ? memory : value`
+    Min,
+}
+
+/// A value that is written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Store {
+    /// The value.
+    pub value: Reg,
+    /// Element type in memory: F32, I32 or Bool.
+    pub dtype: DType,
+    /// Movement along the inner loop: Unit or Strided.
+    pub pattern: Pattern,
+    /// What happens to memory.
+    pub mode: Mode,
+}
+
+/// Which kind of scalar a register holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// f32.
+    Float,
+    /// i32.
+    Int,
+    /// Truth value.
+    Mask,
+}
+
+/// One scalar operation. Meanings are those of [`mmh_numerics::Ops`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(
+    missing_docs,
+    reason = "named after the methods of mmh_numerics::Ops, which say what they mean"
+)]
+pub enum Instr {
+    /// Operand n as f32 (F32), i32 (I32, U8) or mask (Bool).
+    Load(u8),
+    /// Place along loop axis n: 0 rows, 1 columns, from 2 on the outer axes.
+    Index(u8),
+    /// f32 by its bits.
+    F32(u32),
+    I32(i32),
+    Add(Reg, Reg),
+    Sub(Reg, Reg),
+    Mul(Reg, Reg),
+    Div(Reg, Reg),
+    Fma(Reg, Reg, Reg),
+    Neg(Reg),
+    Abs(Reg),
+    Sqrt(Reg),
+    Min(Reg, Reg),
+    Max(Reg, Reg),
+    Lt(Reg, Reg),
+    Le(Reg, Reg),
+    Eq(Reg, Reg),
+    Ne(Reg, Reg),
+    Select(Reg, Reg, Reg),
+    SelectI(Reg, Reg, Reg),
+    AndB(Reg, Reg),
+    OrB(Reg, Reg),
+    NotB(Reg),
+    Bits(Reg),
+    FromBits(Reg),
+    IAdd(Reg, Reg),
+    ISub(Reg, Reg),
+    IMul(Reg, Reg),
+    IAnd(Reg, Reg),
+    IOr(Reg, Reg),
+    IXor(Reg, Reg),
+    Shl(Reg, u8),
+    Shr(Reg, u8),
+    Sar(Reg, u8),
+    ILt(Reg, Reg),
+    IEq(Reg, Reg),
+    IUlt(Reg, Reg),
+    ToInt(Reg),
+    ToFloat(Reg),
+}
+
+/// One fused loop body.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Kernel {
+    /// Operands that are read, by number.
+    pub loads: Vec<Load>,
+    /// Instructions in order; each defines the register of its place.
+    pub body: Vec<Instr>,
+    /// What is written, in order; operand numbers go on behind the loads.
+    pub stores: Vec<Store>,
+}
+
+impl Kernel {
+    /// The kind of scalar an instruction computes.
+    pub fn kind(&self, reg: Reg) -> Kind {
+        match self.body[reg.0 as usize] {
+            Instr::Load(n) => match self.loads[n as usize].dtype {
+                DType::F32 => Kind::Float,
+                DType::I32 | DType::U8 => Kind::Int,
+                DType::Bool => Kind::Mask,
+            },
+            Instr::F32(_)
+            | Instr::Add(..)
+            | Instr::Sub(..)
+            | Instr::Mul(..)
+            | Instr::Div(..)
+            | Instr::Fma(..)
+            | Instr::Neg(_)
+            | Instr::Abs(_)
+            | Instr::Sqrt(_)
+            | Instr::Min(..)
+            | Instr::Max(..)
+            | Instr::Select(..)
+            | Instr::FromBits(_)
+            | Instr::ToFloat(_) => Kind::Float,
+            Instr::Lt(..)
+            | Instr::Le(..)
+            | Instr::Eq(..)
+            | Instr::Ne(..)
+            | Instr::AndB(..)
+            | Instr::OrB(..)
+            | Instr::NotB(_)
+            | Instr::ILt(..)
+            | Instr::IEq(..)
+            | Instr::IUlt(..) => Kind::Mask,
+            Instr::Index(_)
+            | Instr::I32(_)
+            | Instr::SelectI(..)
+            | Instr::Bits(_)
+            | Instr::IAdd(..)
+            | Instr::ISub(..)
+            | Instr::IMul(..)
+            | Instr::IAnd(..)
+            | Instr::IOr(..)
+            | Instr::IXor(..)
+            | Instr::Shl(..)
+            | Instr::Shr(..)
+            | Instr::Sar(..)
+            | Instr::ToInt(_) => Kind::Int,
+        }
+    }
+
+    /// The same kernel with every store in the given mode.
+    pub fn with_mode(&self, mode: Mode) -> Self {
+        let mut kernel = self.clone();
+        for store in &mut kernel.stores {
+            store.mode = mode;
+        }
+        kernel
+    }
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "kernel {{")?;
+        for (n, load) in self.loads.iter().enumerate() {
+            writeln!(f, "  in {n}: {} {:?}", load.dtype.name(), load.pattern)?;
+        }
+        for (n, instr) in self.body.iter().enumerate() {
+            match instr {
+                Instr::F32(bits) => writeln!(f, "  r{n} = F32({:?})", f32::from_bits(*bits))?,
+                other => writeln!(f, "  r{n} = {other:?}")?,
+            }
+        }
+        for store in &self.stores {
+            writeln!(
+                f,
+                "  out {} {:?} {:?} {:?}",
+                store.dtype.name(),
+                store.pattern,
+                store.mode,
+                store.value
+            )?;
+        }
+        writeln!(f, "}}")
+    }
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Records what a function definition asks for, sharing equal instructions.
+#[derive(Default)]
+pub struct Recorder {
+    /// The instructions so far.
+    pub body: Vec<Instr>,
+    known: BTreeMap<Instr, Reg>,
+}
+
+impl Recorder {
+    /// Appends `instr`, or finds it.
+    pub fn emit(&mut self, instr: Instr) -> Reg {
+        if let Some(reg) = self.known.get(&instr) {
+            return *reg;
+        }
+        let reg = Reg(u16::try_from(self.body.len()).unwrap_or(u16::MAX));
+        self.body.push(instr);
+        self.known.insert(instr, reg);
+        reg
+    }
+}
+
+macro_rules! record {
+    ($($name:ident($($arg:ident),*) -> $out:ident = $instr:ident;)*) => {
+        $(fn $name(&mut self, $($arg: Reg),*) -> Self::$out { self.emit(Instr::$instr($($arg),*)) })*
+    };
+}
+
+impl Ops for Recorder {
+    type F = Reg;
+    type I = Reg;
+    type B = Reg;
+
+    fn f32(&mut self, value: f32) -> Reg {
+        self.emit(Instr::F32(value.to_bits()))
+    }
+    fn i32(&mut self, value: i32) -> Reg {
+        self.emit(Instr::I32(value))
+    }
+    fn shl(&mut self, a: Reg, count: u32) -> Reg {
+        self.emit(Instr::Shl(a, count as u8))
+    }
+    fn shr(&mut self, a: Reg, count: u32) -> Reg {
+        self.emit(Instr::Shr(a, count as u8))
+    }
+    fn sar(&mut self, a: Reg, count: u32) -> Reg {
+        self.emit(Instr::Sar(a, count as u8))
+    }
+    record! {
+        add(a, b) -> F = Add; sub(a, b) -> F = Sub; mul(a, b) -> F = Mul; div(a, b) -> F = Div;
+        fma(a, b, c) -> F = Fma; neg(a) -> F = Neg; abs(a) -> F = Abs; sqrt(a) -> F = Sqrt;
+        min(a, b) -> F = Min; max(a, b) -> F = Max;
+        lt(a, b) -> B = Lt; le(a, b) -> B = Le; eq(a, b) -> B = Eq; ne(a, b) -> B = Ne;
+        select(c, a, b) -> F = Select; select_i(c, a, b) -> I = SelectI;
+        and_b(a, b) -> B = AndB; or_b(a, b) -> B = OrB; not_b(a) -> B = NotB;
+        bits(a) -> I = Bits; from_bits(a) -> F = FromBits;
+        iadd(a, b) -> I = IAdd; isub(a, b) -> I = ISub; imul(a, b) -> I = IMul;
+        iand(a, b) -> I = IAnd; ior(a, b) -> I = IOr; ixor(a, b) -> I = IXor;
+        ilt(a, b) -> B = ILt; ieq(a, b) -> B = IEq; iult(a, b) -> B = IUlt;
+        to_int(a) -> I = ToInt; to_float(a) -> F = ToFloat;
+    }
+}
