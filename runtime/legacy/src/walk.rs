@@ -8,7 +8,7 @@ use crate::frame::FrameDecoder;
 use crate::header::ContentId;
 use crate::limits::Limits;
 use crate::pack::{Layout, Pack, Record, Span};
-use crate::stream::{Chunks, Hasher, Threaded};
+use crate::stream::{Chunks, Inline, Payload, Threaded};
 use crate::verify::ArchiveSummary;
 
 /// Compressed bytes from which a stream is worth threads.
@@ -103,39 +103,29 @@ fn walk_single<R: Read + Seek + Send>(
 ) -> Result<Walked> {
     let Span { start, len } = single.span;
     reader.seek(SeekFrom::Start(start))?;
-    let mut decoder = FrameDecoder::new(reader, start, len, single.limits)?;
+    let decoder = FrameDecoder::new(reader, start, len, single.limits)?;
+    let hashed = single.content_id.is_some();
     if len < THREADED_BYTES {
-        let hasher = single.content_id.map(|_| Hasher::inline());
-        return drain_single(Payload::new(&mut decoder, hasher), single, sink);
+        return drain_single(&mut Inline::new(decoder, hashed), single, sink);
     }
     std::thread::scope(|scope| {
-        let mut chunks = Threaded::spawn(scope, decoder);
-        let hasher = single.content_id.map(|_| Hasher::spawn(scope));
-        drain_single(Payload::new(&mut chunks, hasher), single, sink)
+        let mut payload = Threaded::spawn(scope, decoder, hashed);
+        drain_single(&mut payload, single, sink)
     })
 }
 
-/// The decoded stream of F0 or F1, counted and, for F1, hashed on its way.
-struct Payload<'a, 'scope> {
-    chunks: &'a mut dyn Chunks,
-    hasher: Option<Hasher<'scope>>,
+/// The decoded stream of F0 or F1, counted.
+struct Counted<'a> {
+    payload: &'a mut dyn Payload,
     bytes: u64,
 }
 
-impl<'a, 'scope> Payload<'a, 'scope> {
-    fn new(chunks: &'a mut dyn Chunks, hasher: Option<Hasher<'scope>>) -> Self {
-        Self {
-            chunks,
-            hasher,
-            bytes: 0,
-        }
-    }
-
-    fn check(self, declared: Option<ContentId>) -> Result<()> {
-        let (Some(declared), Some(hasher)) = (declared, self.hasher) else {
+impl Counted<'_> {
+    fn check(&mut self, declared: Option<ContentId>) -> Result<()> {
+        let (Some(declared), Some(digest)) = (declared, self.payload.digest()?) else {
             return Ok(());
         };
-        let actual = ContentId::of_sha256(&hasher.finish()?);
+        let actual = ContentId::of_sha256(&digest);
         if actual != declared {
             return Err(Error::ContentIdMismatch {
                 declared: declared.to_string(),
@@ -146,24 +136,16 @@ impl<'a, 'scope> Payload<'a, 'scope> {
     }
 }
 
-impl Chunks for Payload<'_, '_> {
+impl Chunks for Counted<'_> {
     fn next_chunk(&mut self) -> Result<Option<&[u8]>> {
-        let Some(chunk) = self.chunks.next_chunk()? else {
-            return Ok(None);
-        };
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(chunk)?;
-        }
-        self.bytes += chunk.len() as u64;
-        Ok(Some(chunk))
+        let chunk = self.payload.next_chunk()?;
+        self.bytes += chunk.map_or(0, |chunk| chunk.len() as u64);
+        Ok(chunk)
     }
 }
 
-fn drain_single(
-    mut payload: Payload<'_, '_>,
-    single: Single,
-    sink: &mut dyn Sink,
-) -> Result<Walked> {
+fn drain_single(payload: &mut dyn Payload, single: Single, sink: &mut dyn Sink) -> Result<Walked> {
+    let mut payload = Counted { payload, bytes: 0 };
     let first = payload
         .next_chunk()?
         .map(<[u8]>::to_vec)
@@ -183,8 +165,8 @@ fn drain_single(
         }
         sink.end()?;
     }
-    let payload_bytes = payload.bytes;
     payload.check(single.content_id)?;
+    let payload_bytes = payload.bytes;
     Ok(Walked {
         payload_bytes,
         archive: summary,

@@ -261,3 +261,66 @@ fn other_bytes_than_the_pinned_ones_are_refused() {
         "legacy::bad-pin"
     );
 }
+
+/// Bytes that do not compress, so that the pack is large enough for threads.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 56) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+#[test]
+fn large_packs_are_decoded_and_hashed_whole() {
+    let limits = Limits::default();
+    for extra in 0..12 {
+        let content = noise((6 << 20) + extra * 77_777);
+        let pack = common::f1(&content, "bin");
+        let verified = common::verify_bytes(&pack).expect("a true id");
+        assert_eq!(verified.payload_bytes, content.len() as u64);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("noise.mmh");
+        fs::write(&path, &pack).expect("a pack");
+        let out = folder.path().join("out");
+        unpack(&path, &out, UnpackOptions::default()).expect("a true id");
+        assert!(fs::read(out.join("noise.bin")).expect("the file") == content);
+        let pin = blake3::hash(&pack).to_hex();
+        assert!(read_payload(&path, &pin, limits).expect("the pinned pack") == content);
+
+        let mut damaged = pack.clone();
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 1;
+        assert!(common::verify_bytes(&damaged).is_err());
+        assert_eq!(
+            common::code(common::verify_bytes(&pack[..middle])),
+            "legacy::truncated"
+        );
+        let small = Limits {
+            max_output: 5 << 20,
+            ..limits
+        };
+        assert_eq!(
+            common::code(common::verify_within(&pack, small)),
+            "legacy::output-too-large"
+        );
+    }
+}
+
+#[test]
+fn large_archives_are_opened_while_they_are_decoded() {
+    let (first, second) = (noise(3 << 20), noise((2 << 20) + 1));
+    let archive = common::tar(&[("bench_temp/a.bin", &first), ("bench_temp/b.bin", &second)]);
+    for pack in [common::f1(&archive, "tar"), common::zstd(&archive)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("big.seed");
+        fs::write(&path, &pack).expect("a pack");
+        let out = folder.path().join("out");
+        unpack(&path, &out, UnpackOptions::default()).expect("a good archive");
+        assert!(fs::read(out.join("a.bin")).expect("the file") == first);
+        assert!(fs::read(out.join("b.bin")).expect("the file") == second);
+    }
+}
