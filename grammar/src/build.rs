@@ -97,11 +97,15 @@ fn draft(pair: Pair<'_, Rule>) -> Draft {
     if kind == Kind::Junk {
         return junk(pair.as_str(), span.start());
     }
-    let children = if kind.is_token() {
+    let mut children = if kind.is_token() {
         Vec::new()
     } else {
         drafts(pair.into_inner())
     };
+    let bare = matches!(kind, Kind::Call | Kind::Quantity) && children.len() == 1;
+    if let Some(only) = children.pop_if(|_| bare) {
+        return only;
+    }
     let mut node = Draft::new(kind, span.start(), span.end(), children);
     if kind == Kind::If {
         // A chain of `else if` is flat here and nests in the typed tree.

@@ -6,6 +6,9 @@ use crate::messages;
 use crate::tree::{NodeId, Tree};
 use mmh_diag::{Code, Diagnostic, SourceId, Span};
 
+/// More than these are not told at once.
+const MAX_MISTAKES: usize = 100;
+
 /// A text beyond the limits.
 pub(crate) fn excess(source: SourceId, excess: Excess) -> Diagnostic {
     Diagnostic::error(Code::LimitTooLarge, excess.message)
@@ -26,8 +29,11 @@ pub(crate) fn diagnostics(source: SourceId, tree: &Tree) -> Vec<Diagnostic> {
                 found.push(error(source, tree, id));
             }
             before = Some(id);
-        } else if let Some(odd) = messages::misplaced(source, tree, id) {
-            found.push(odd);
+        } else {
+            found.extend(messages::misplaced(source, tree, id));
+        }
+        if found.len() >= MAX_MISTAKES {
+            break;
         }
     }
     keep_one_limit(&mut found);

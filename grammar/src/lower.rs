@@ -10,10 +10,18 @@ pub(crate) fn file(tree: &Tree) -> File {
     let edition = tree
         .part(Tree::ROOT, Kind::Edition)
         .map(|id| edition(tree, id));
-    let items = tree
-        .parts(Tree::ROOT)
-        .filter_map(|id| item(tree, id))
-        .collect();
+    let mut items = Vec::new();
+    let mut above = Vec::new();
+    for id in tree.children(Tree::ROOT) {
+        match tree.kind(*id) {
+            Kind::Doc => above.push(*id),
+            Kind::Whitespace if tree.text_of(*id).matches('\n').count() <= 1 => {}
+            _ => {
+                items.extend(item(tree, *id, doc(tree, &above)));
+                above.clear();
+            }
+        }
+    }
     File {
         edition,
         items,
@@ -31,16 +39,16 @@ fn edition(tree: &Tree, id: NodeId) -> Edition {
     }
 }
 
-fn item(tree: &Tree, id: NodeId) -> Option<Item> {
+fn item(tree: &Tree, id: NodeId, doc: Option<String>) -> Option<Item> {
     match tree.kind(id) {
         Kind::Use => Some(Item::Use(use_item(tree, id))),
         Kind::Seed => Some(Item::Seed(Seed {
             value: seed_value(tree, id),
             span: tree.span(id),
         })),
-        Kind::Let => let_decl(tree, id).map(Item::Let),
-        Kind::Block => block(tree, id).map(Item::Block),
-        Kind::Section => section(tree, id).map(Item::Section),
+        Kind::Let => let_decl(tree, id, doc).map(Item::Let),
+        Kind::Block => block(tree, id, doc).map(Item::Block),
+        Kind::Section => section(tree, id, doc).map(Item::Section),
         _ => None,
     }
 }
@@ -80,18 +88,18 @@ fn seed_value(tree: &Tree, id: NodeId) -> SeedValue {
     }
 }
 
-fn let_decl(tree: &Tree, id: NodeId) -> Option<Let> {
+fn let_decl(tree: &Tree, id: NodeId, doc: Option<String>) -> Option<Let> {
     Some(Let {
         name: own_name(tree, id)?,
         ty: after_colon(tree, id),
         value: after_equals(tree, id).unwrap_or_else(|| missing(tree, id)),
         key: key(tree, id),
-        doc: doc(tree, id),
+        doc,
         span: tree.span(id),
     })
 }
 
-fn block(tree: &Tree, id: NodeId) -> Option<Block> {
+fn block(tree: &Tree, id: NodeId, doc: Option<String>) -> Option<Block> {
     let kind = match tree.part(id, Kind::Keyword).map(|word| tree.text_of(word)) {
         Some("model") => BlockKind::Model,
         Some("augment") => BlockKind::Augment,
@@ -121,7 +129,7 @@ fn block(tree: &Tree, id: NodeId) -> Option<Block> {
             |at| body(tree, at),
         ),
         key: key(tree, id),
-        doc: doc(tree, id),
+        doc,
         span: tree.span(id),
     })
 }
@@ -143,7 +151,7 @@ fn body(tree: &Tree, id: NodeId) -> Body {
     let (mut locals, mut result, mut broken) = (Vec::new(), None, false);
     for part in tree.parts(id) {
         match tree.kind(part) {
-            Kind::Let | Kind::Bind => locals.extend(let_decl(tree, part)),
+            Kind::Let | Kind::Bind => locals.extend(let_decl(tree, part, None)),
             Kind::Mark => {}
             Kind::Junk | Kind::MissingClose => broken = true,
             _ => result = Some(expr(tree, part)),
@@ -159,7 +167,7 @@ fn body(tree: &Tree, id: NodeId) -> Body {
     }
 }
 
-fn section(tree: &Tree, id: NodeId) -> Option<Section> {
+fn section(tree: &Tree, id: NodeId, doc: Option<String>) -> Option<Section> {
     let word = tree.part(id, Kind::Keyword)?;
     let kind = SectionKind::ALL
         .into_iter()
@@ -176,7 +184,7 @@ fn section(tree: &Tree, id: NodeId) -> Option<Section> {
         name: own_name(tree, id),
         fields,
         key: key(tree, id),
-        doc: doc(tree, id),
+        doc,
         span: tree.span(id),
     })
 }
@@ -273,7 +281,7 @@ fn expr(tree: &Tree, id: NodeId) -> Expr {
             }
         }
         Kind::SectionValue => {
-            section(tree, id).map_or(Expr::Missing(span), |it| Expr::Section(Box::new(it)))
+            section(tree, id, None).map_or(Expr::Missing(span), |it| Expr::Section(Box::new(it)))
         }
         _ => Expr::Missing(span),
     }
@@ -535,21 +543,15 @@ fn text(tree: &Tree, id: NodeId) -> Text {
     }
 }
 
-/// The `///` lines right above, without a blank line in between.
-fn doc(tree: &Tree, id: NodeId) -> Option<String> {
-    let siblings = tree.children(tree.parent(id)?);
-    let at = siblings.iter().position(|it| *it == id)?;
-    let mut lines = Vec::new();
-    for before in siblings.get(..at)?.iter().rev() {
-        match tree.kind(*before) {
-            Kind::Doc => lines.push(tree.text_of(*before)),
-            Kind::Whitespace if tree.text_of(*before).matches('\n').count() <= 1 => {}
-            _ => break,
-        }
-    }
-    let clean = |line: &&str| line.trim_start_matches('/').trim().to_string();
-    let lines: Vec<String> = lines.iter().rev().map(clean).collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+/// The text of the `///` lines right above an item; a blank line cuts it off.
+fn doc(tree: &Tree, lines: &[NodeId]) -> Option<String> {
+    let clean = |line: &NodeId| {
+        tree.text_of(*line)
+            .trim_start_matches('/')
+            .trim()
+            .to_string()
+    };
+    (!lines.is_empty()).then(|| lines.iter().map(clean).collect::<Vec<_>>().join("\n"))
 }
 
 fn missing(tree: &Tree, id: NodeId) -> Expr {

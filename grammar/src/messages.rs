@@ -460,41 +460,32 @@ pub(crate) fn nested(source: SourceId, tree: &Tree, id: NodeId) -> Diagnostic {
 }
 
 /// What can be read but stands in the wrong place.
-pub(crate) fn misplaced(source: SourceId, tree: &Tree, id: NodeId) -> Option<Diagnostic> {
+pub(crate) fn misplaced(source: SourceId, tree: &Tree, id: NodeId) -> Vec<Diagnostic> {
     match tree.kind(id) {
-        Kind::Bind => bare_bind(source, tree, id),
-        Kind::Keyed if tree.part(id, Kind::Path).is_some() => {
-            let key = tree.part(id, Kind::Key)?;
-            let text = "`@key` stands before a call, and this is none";
-            let help = "put it before the call, or before the `let`, that is renamed";
-            Some(
-                Diagnostic::error(Code::SyntaxUnexpected, text)
-                    .at(source, tree.span(key), "")
-                    .help(help),
-            )
+        Kind::Bind => bare_bind(source, tree, id).into_iter().collect(),
+        Kind::Keyed => key_without_call(source, tree, id).into_iter().collect(),
+        Kind::Comment => division_as_comment(source, tree, id).into_iter().collect(),
+        Kind::Body => {
+            let parts: Vec<NodeId> = tree.parts(id).collect();
+            let pairs = parts.iter().zip(parts.iter().skip(1));
+            pairs
+                .filter_map(|(value, next)| lost_value(source, tree, *value, *next))
+                .collect()
         }
-        Kind::Comment => division_as_comment(source, tree, id),
-        kind if !kind.is_token()
-            && tree
-                .parent(id)
-                .is_some_and(|it| tree.kind(it) == Kind::Body) =>
-        {
-            lost_value(source, tree, id)
-        }
-        kind if kind.is_token()
-            && is_value(kind)
-            && tree
-                .parent(id)
-                .is_some_and(|it| tree.kind(it) == Kind::Body) =>
-        {
-            lost_value(source, tree, id)
-        }
-        _ => None,
+        _ => Vec::new(),
     }
 }
 
-fn is_value(kind: Kind) -> bool {
-    matches!(kind, Kind::Number | Kind::String)
+fn key_without_call(source: SourceId, tree: &Tree, id: NodeId) -> Option<Diagnostic> {
+    tree.part(id, Kind::Path)?;
+    let key = tree.part(id, Kind::Key)?;
+    let text = "`@key` stands before a call, and this is none";
+    let help = "put it before the call, or before the `let`, that is renamed";
+    Some(
+        Diagnostic::error(Code::SyntaxUnexpected, text)
+            .at(source, tree.span(key), "")
+            .help(help),
+    )
 }
 
 /// `y = …` in a body, which needs `let`.
@@ -516,26 +507,23 @@ fn bare_bind(source: SourceId, tree: &Tree, id: NodeId) -> Option<Diagnostic> {
 }
 
 /// A value in a body with more behind it: only the last is the result.
-fn lost_value(source: SourceId, tree: &Tree, id: NodeId) -> Option<Diagnostic> {
-    if matches!(tree.kind(id), Kind::Let | Kind::Bind) {
-        return None;
-    }
-    let body = tree.parent(id)?;
-    let next = tree.parts(body).skip_while(|at| *at != id).nth(1)?;
+fn lost_value(source: SourceId, tree: &Tree, value: NodeId, next: NodeId) -> Option<Diagnostic> {
+    let is_value = !matches!(tree.kind(value), Kind::Let | Kind::Bind | Kind::Mark)
+        && !tree.kind(value).is_error();
     let ends = matches!(
         tree.kind(next),
         Kind::Mark | Kind::MissingClose | Kind::Junk
     );
-    let between = Span::new(tree.span(id).end, tree.span(next).start).text(tree.source());
+    let between = Span::new(tree.span(value).end, tree.span(next).start).text(tree.source());
     let help = if between.contains('\n') {
         "only the last line of a body is its value: give this one a name with `let`, or flow on with `|>`"
     } else {
         "an operator or `|>` may be missing behind it"
     };
-    (!ends).then(|| {
-        let text = format!("{} goes nowhere", quoted(tree.text_of(id)));
+    (is_value && !ends).then(|| {
+        let text = format!("{} goes nowhere", quoted(tree.text_of(value)));
         Diagnostic::error(Code::SyntaxUnexpected, text)
-            .at(source, tree.span(id), "")
+            .at(source, tree.span(value), "")
             .and(source, tree.span(next), "the body goes on here")
             .help(help)
     })
@@ -547,8 +535,8 @@ fn division_as_comment(source: SourceId, tree: &Tree, id: NodeId) -> Option<Diag
     let line = tree
         .source()
         .get(..span.start as usize)?
-        .lines()
-        .last()
+        .rsplit('\n')
+        .next()
         .unwrap_or("")
         .trim_end();
     let operand =

@@ -152,7 +152,7 @@ fn read_line(builder: &mut Builder, line: &str) -> Option<()> {
     let kind = Kind::find(word)?;
     let depth = indent / 2;
     let root = builder.nodes.is_empty();
-    if indent % 2 != 0
+    if !indent.is_multiple_of(2)
         || depth > builder.open.len()
         || root != (depth == 0)
         || kind.is_token() != text.is_some()
