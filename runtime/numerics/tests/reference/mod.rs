@@ -19,7 +19,7 @@ pub(crate) const FUNCTIONS: [Function; 14] = [
     function("exp2", scalar::exp2, f64::exp2, 1.0),
     function("log", scalar::log, f64::ln, 1.0),
     function("log2", scalar::log2, f64::log2, 2.0),
-    function("tanh", scalar::tanh, f64::tanh, 5.5),
+    function("tanh", scalar::tanh, f64::tanh, 6.0),
     function("sigmoid", scalar::sigmoid, sigmoid, 2.5),
     function("silu", scalar::silu, silu, 64.0),
     function("softplus", scalar::softplus, softplus, 2.0),
