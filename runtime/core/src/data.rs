@@ -1,0 +1,242 @@
+//! Data sets in memory: columns as they are fed, parts, statistics, and batches of rows.
+
+use crate::failure::RunFailure;
+use crate::init::stream;
+use crate::read::{Decoded, decode};
+use crate::split::{self, PartRows, text_rows};
+use crate::statistics::statistic;
+use mmh_data::Limits;
+use mmh_ir::device::Tensor;
+use mmh_ir::plan::{DataPlan, Part, Program, SourcePlan, SplitKind};
+use mmh_ir::{Input, Op, Plan};
+use mmh_numerics::random::Seed;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A data set, read and dealt.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Declared name.
+    pub name: String,
+    /// Rows of train, valid and test, ascending.
+    pub parts: PartRows,
+    /// Statistics of the training rows, in the plan's order.
+    pub statistics: Vec<Tensor>,
+    /// blake3 of the decoded content.
+    pub hash: blake3::Hash,
+    /// Each file as written in the recipe, with the blake3 of its bytes.
+    pub files: Vec<(String, String)>,
+    columns: Vec<Stored>,
+}
+
+/// A column's elements.
+#[derive(Clone, Debug)]
+pub(crate) enum Stored {
+    /// `width` elements a row.
+    Rows { values: Tensor, width: usize },
+    /// Windows into a text: row `r` holds `window` elements from `r · stride + ahead` on.
+    Windows {
+        text: Arc<[i32]>,
+        window: usize,
+        stride: usize,
+        ahead: usize,
+    },
+}
+
+/// Reads every data set of a plan. Paths are taken from `base`, the recipe's folder; they may lead out of it (`../data`), as
+/// data is only read and its hash is pinned.
+pub fn load_data(plan: &Plan, base: &Path) -> Result<Vec<Dataset>, RunFailure> {
+    let seed = seed_of(plan)?;
+    plan.data
+        .iter()
+        .map(|data| Dataset::load(data, base, &seed, Limits::default()))
+        .collect()
+}
+
+/// The root seed of a plan.
+pub(crate) fn seed_of(plan: &Plan) -> Result<Seed, RunFailure> {
+    Seed::from_hex(&plan.seed).map_err(|error| RunFailure::Plan(error.to_string()))
+}
+
+/// One hash over all data sets: that of the only one, or blake3 (derived for `mmh data sets 1`) over names and hashes.
+pub fn data_hash(data: &[Dataset]) -> String {
+    if let [only] = data {
+        return format!("blake3:{}", only.hash.to_hex());
+    }
+    let mut hasher = blake3::Hasher::new_derive_key("mmh data sets 1");
+    for set in data {
+        hasher.update(&(set.name.len() as u64).to_le_bytes());
+        hasher.update(set.name.as_bytes());
+        hasher.update(set.hash.as_bytes());
+    }
+    format!("blake3:{}", hasher.finalize().to_hex())
+}
+
+impl Dataset {
+    /// Reads the files of a data set, checks their hashes, deals the rows and takes the statistics.
+    pub fn load(
+        plan: &DataPlan,
+        base: &Path,
+        seed: &Seed,
+        limits: Limits,
+    ) -> Result<Self, RunFailure> {
+        let decoded = decode(plan, base, limits)?;
+        let parts = deal(plan, &decoded, seed)?;
+        let [train, _, _] = &parts;
+        let statistics: Result<Vec<Tensor>, RunFailure> = plan
+            .statistics
+            .iter()
+            .map(|wanted| statistic(wanted, decoded.columns.get(wanted.column as usize), train))
+            .collect();
+        let (hash, files) = (decoded.hash, decoded.files.clone());
+        Ok(Self {
+            name: plan.name.clone(),
+            parts,
+            statistics: statistics?,
+            hash,
+            files,
+            columns: decoded.store(plan)?,
+        })
+    }
+
+    /// The rows of a part, ascending.
+    pub fn rows(&self, part: Part) -> &[u32] {
+        let [train, valid, test] = &self.parts;
+        match part {
+            Part::Train => train,
+            Part::Valid => valid,
+            Part::Test => test,
+        }
+    }
+
+    /// Number of columns.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Copies `rows` of the columns that `wanted` marks into `out`, whose buffers are used again.
+    ///
+    /// Errors: a row that the data set does not have.
+    pub fn gather(
+        &self,
+        rows: &[u32],
+        wanted: &[bool],
+        out: &mut Vec<Tensor>,
+    ) -> Result<(), RunFailure> {
+        if out.len() != self.columns.len() {
+            *out = self.columns.iter().map(Stored::empty).collect();
+        }
+        for ((column, out), wanted) in self.columns.iter().zip(out).zip(wanted) {
+            if *wanted {
+                column.gather(rows, out).ok_or_else(|| {
+                    RunFailure::Request(format!("a row asked for is not in `{}`", self.name))
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which of `count` columns a program reads.
+pub(crate) fn columns_read(program: &Program, count: usize) -> Vec<bool> {
+    let mut read = vec![false; count];
+    for node in &program.graph.nodes {
+        if let Op::Input(Input::Column(column)) = node.op
+            && let Some(mark) = read.get_mut(column as usize)
+        {
+            *mark = true;
+        }
+    }
+    read
+}
+
+fn deal(plan: &DataPlan, decoded: &Decoded, seed: &Seed) -> Result<PartRows, RunFailure> {
+    if let (SourcePlan::Text { window, stride, .. }, SplitKind::Sequential) =
+        (&plan.source, &plan.split.kind)
+    {
+        let ranges = text_rows(
+            decoded.characters,
+            *window,
+            *stride,
+            decoded.ahead,
+            plan.split.shares,
+        );
+        let parts = ranges.map(|rows| rows.filter_map(|row| u32::try_from(row).ok()).collect());
+        return split::finish(&plan.name, &plan.split, parts);
+    }
+    let by = match &plan.split.kind {
+        SplitKind::Stratified { by } => decoded.columns.iter().find(|column| &column.name == by),
+        SplitKind::Random | SplitKind::Sequential | SplitKind::Files => None,
+    };
+    let stream = stream(seed, &plan.split.site);
+    split::deal(
+        &plan.name,
+        &plan.split,
+        decoded.rows,
+        &stream,
+        by,
+        decoded.last,
+    )
+}
+
+impl Stored {
+    fn empty(&self) -> Tensor {
+        match self {
+            Self::Rows { values, .. } => Tensor::zeros(values.dtype(), 0),
+            Self::Windows { .. } => Tensor::I32(Vec::new()),
+        }
+    }
+
+    fn gather(&self, rows: &[u32], out: &mut Tensor) -> Option<()> {
+        match (self, out) {
+            (
+                Self::Windows {
+                    text,
+                    window,
+                    stride,
+                    ahead,
+                },
+                Tensor::I32(out),
+            ) => {
+                out.clear();
+                for &row in rows {
+                    let start = row as usize * stride + ahead;
+                    out.extend_from_slice(text.get(start..start + window)?);
+                }
+                Some(())
+            }
+            (
+                Self::Rows {
+                    values: Tensor::F32(values),
+                    width,
+                },
+                Tensor::F32(out),
+            ) => copy(values, *width, rows, out),
+            (
+                Self::Rows {
+                    values: Tensor::I32(values),
+                    width,
+                },
+                Tensor::I32(out),
+            ) => copy(values, *width, rows, out),
+            (
+                Self::Rows {
+                    values: Tensor::U8(values),
+                    width,
+                },
+                Tensor::U8(out),
+            ) => copy(values, *width, rows, out),
+            (Self::Rows { .. } | Self::Windows { .. }, _) => None,
+        }
+    }
+}
+
+fn copy<T: Copy>(values: &[T], width: usize, rows: &[u32], out: &mut Vec<T>) -> Option<()> {
+    out.clear();
+    out.reserve(rows.len() * width);
+    for &row in rows {
+        let start = row as usize * width;
+        out.extend_from_slice(values.get(start..start + width)?);
+    }
+    Some(())
+}

@@ -1,0 +1,239 @@
+//! The run folder: what stands where, and how a run begins, goes on and ends in it.
+//!
+//! | name | holds |
+//! |---|---|
+//! | `journal` | what happened, hash-chained |
+//! | `checkpoints/TRAINING/` | the newest checkpoint of each training |
+//! | `plan`, `recipe.mmh`, `recipe/` | the plan; the recipe and the files it uses |
+//! | `mmh.lock` | hashes of the data |
+//! | `model.safetensors`, `metrics.json`, `report.html` | the result |
+//! | `previous/` | journal and checkpoints of the run that a new one took the place of |
+
+use crate::data::{Dataset, data_hash};
+use crate::failure::RunFailure;
+use crate::files::{Files, remove_if_there, replace};
+use crate::journal::{Event, Journal, Line, now};
+use mmh_ir::Plan;
+use serde_json::json;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+/// The text of a recipe and of the files it uses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecipeText {
+    /// The recipe.
+    pub text: String,
+    /// Files it uses, by path relative to it.
+    pub used: Vec<(String, String)>,
+}
+
+/// A run folder at work. Another process cannot open it while this lives.
+pub struct RunFolder {
+    /// The folder.
+    pub path: PathBuf,
+    /// Its journal.
+    pub journal: Journal,
+    /// Lines that were in the journal when it was opened; none for a new run.
+    pub lines: Vec<Line>,
+    /// How it is written to.
+    pub files: Arc<dyn Files>,
+    _lock: Option<File>,
+}
+
+/// What a run is known by.
+pub(crate) struct Identity<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) plan_hash: &'a str,
+    pub(crate) data: &'a [Dataset],
+    pub(crate) recipe: &'a RecipeText,
+}
+
+impl RunFolder {
+    /// Opens a folder to go on with the run in it (`resume`), or to start one. A run that is there and not gone on with is
+    /// put aside in `previous/`.
+    ///
+    /// Errors: the run there has another plan or data; its journal was changed; another process is at work.
+    pub(crate) fn open(
+        files: Arc<dyn Files>,
+        path: &Path,
+        resume: bool,
+        identity: &Identity<'_>,
+    ) -> Result<Self, RunFailure> {
+        files
+            .make_folder(path)
+            .map_err(|error| RunFailure::io(path, &error))?;
+        let lock = lock(path)?;
+        let journal_path = path.join("journal");
+        if resume
+            && let Some((journal, lines)) = Journal::open(Arc::clone(&files), &journal_path)?
+            && let Some(first) = lines.first()
+        {
+            check_identity(first, identity)?;
+            return Ok(Self {
+                path: path.to_path_buf(),
+                journal,
+                lines,
+                files,
+                _lock: lock,
+            });
+        }
+        set_aside(&*files, path)?;
+        write_inputs(&*files, path, identity)?;
+        let mut journal = Journal::create(Arc::clone(&files), &journal_path);
+        let start = Event::Start {
+            plan_hash: identity.plan_hash.to_owned(),
+            recipe_hash: identity.plan.recipe_hash.clone(),
+            seed: identity.plan.seed.clone(),
+            data_hash: data_hash(identity.data),
+        };
+        journal.add(
+            &start,
+            json!({ "time": now(), "version": env!("CARGO_PKG_VERSION") }),
+            true,
+        )?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            journal,
+            lines: Vec::new(),
+            files,
+            _lock: lock,
+        })
+    }
+
+    /// Writes a file of the folder whole.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunFailure> {
+        replace(&*self.files, &self.path.join(name), bytes)
+    }
+
+    /// Whether the journal has a line of this hash.
+    pub(crate) fn knows(&self, head: &str) -> bool {
+        self.lines.iter().any(|line| line.hash == head)
+    }
+}
+
+/// The folder of a training's checkpoints.
+pub(crate) fn checkpoint_folder(path: &Path, training: usize, name: &str) -> PathBuf {
+    let plain: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    path.join("checkpoints").join(format!("{training}-{plain}"))
+}
+
+fn check_identity(first: &Line, identity: &Identity<'_>) -> Result<(), RunFailure> {
+    let Event::Start {
+        plan_hash,
+        data_hash: stored,
+        ..
+    } = &first.entry
+    else {
+        return Ok(());
+    };
+    let wanted = data_hash(identity.data);
+    let mismatch = |what, stored: &str, wanted: &str| RunFailure::ResumeMismatch {
+        what,
+        stored: stored.to_owned(),
+        wanted: wanted.to_owned(),
+    };
+    if plan_hash != identity.plan_hash {
+        return Err(mismatch("plan", plan_hash, identity.plan_hash));
+    }
+    if *stored != wanted {
+        return Err(mismatch("data", stored, &wanted));
+    }
+    Ok(())
+}
+
+fn set_aside(files: &dyn Files, path: &Path) -> Result<(), RunFailure> {
+    let names = files
+        .list(path)
+        .map_err(|error| RunFailure::io(path, &error))?;
+    let there = |name: &str| names.iter().any(|known| known == name);
+    if !there("journal") && !there("checkpoints") {
+        return Ok(());
+    }
+    let previous = path.join("previous");
+    remove_if_there(files, &previous)?;
+    let moved = files.make_folder(&previous).and_then(|()| {
+        // The journal goes last: while it is there, what is left can be gone on with.
+        for name in ["checkpoints", "journal"]
+            .into_iter()
+            .filter(|name| there(name))
+        {
+            files.rename(&path.join(name), &previous.join(name))?;
+        }
+        files.sync_folder(path)
+    });
+    moved.map_err(|error| RunFailure::io(&previous, &error))
+}
+
+fn write_inputs(files: &dyn Files, path: &Path, identity: &Identity<'_>) -> Result<(), RunFailure> {
+    replace(
+        files,
+        &path.join("plan"),
+        identity.plan.to_text().as_bytes(),
+    )?;
+    replace(
+        files,
+        &path.join("recipe.mmh"),
+        identity.recipe.text.as_bytes(),
+    )?;
+    for (name, text) in &identity.recipe.used {
+        let target = path.join("recipe").join(inside(name));
+        if let Some(folder) = target.parent() {
+            files
+                .make_folder(folder)
+                .map_err(|error| RunFailure::io(folder, &error))?;
+        }
+        replace(files, &target, text.as_bytes())?;
+    }
+    replace(
+        files,
+        &path.join("mmh.lock"),
+        lock_text(identity.data).as_bytes(),
+    )
+}
+
+/// The path without anything that leads out of a folder.
+fn inside(name: &str) -> PathBuf {
+    let plain = Path::new(name)
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_)));
+    plain.collect()
+}
+
+fn lock_text(data: &[Dataset]) -> String {
+    let entry = |set: &Dataset| {
+        let file = |(path, hash): &(String, String)| json!({ "path": path, "blake3": hash });
+        json!({
+            "name": set.name,
+            "content": format!("blake3:{}", set.hash.to_hex()),
+            "files": set.files.iter().map(file).collect::<Vec<_>>(),
+        })
+    };
+    let text = json!({ "data": data.iter().map(entry).collect::<Vec<_>>() });
+    format!("{text:#}\n")
+}
+
+/// Locks the folder for this process; the system unlocks it however the process ends.
+fn lock(path: &Path) -> Result<Option<File>, RunFailure> {
+    let name = path.join(".lock");
+    let file = File::create(&name).map_err(|error| RunFailure::io(&name, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(RunFailure::Busy {
+            path: path.to_path_buf(),
+        }),
+        // Some network file systems have no locks; a run there is not guarded.
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
+        Err(TryLockError::Error(error)) => Err(RunFailure::io(&name, &error)),
+    }
+}

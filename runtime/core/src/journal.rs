@@ -1,0 +1,322 @@
+//! The journal of a run: one JSON object a line, each holding the hash of the one before.
+//!
+//! A line is `{"n":…,"prev":"…","entry":{…},"hash":"…","wall":{…}}`. `hash` is 64 hex digits: BLAKE3's key derivation with
+//! context `mmh journal 1` over the line's bytes ahead of `,"hash":`, so `n`, `prev` and `entry`. `prev` is the hash of the line
+//! before, 64 zeros in the first. `wall` holds facts of the machine and the clock, outside the hash.
+
+use crate::failure::RunFailure;
+use crate::files::{Files, read_if_there};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// One thing that happened in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// A run began.
+    Start {
+        /// Hash of the plan.
+        plan_hash: String,
+        /// Hash of the recipe.
+        recipe_hash: String,
+        /// Root seed, hex.
+        seed: String,
+        /// Hash of the data's content.
+        data_hash: String,
+    },
+    /// A training goes on from a checkpoint, or from its start where `step` is 0. What stands between here and that step was
+    /// done again.
+    Resume {
+        /// Declared name.
+        training: String,
+        /// Steps done.
+        step: u64,
+    },
+    /// An epoch ended.
+    Epoch {
+        /// Declared name.
+        training: String,
+        /// Epoch, from 1.
+        epoch: u64,
+        /// Steps done.
+        step: u64,
+        /// Mean of the steps' losses, if there is a loss.
+        loss: Option<f64>,
+    },
+    /// The watched metric was measured.
+    Watch {
+        /// Declared name.
+        training: String,
+        /// Steps done.
+        step: u64,
+        /// All metrics of the watch.
+        metrics: Value,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+    /// State was saved.
+    Checkpoint {
+        /// Declared name.
+        training: String,
+        /// Steps done.
+        step: u64,
+        /// blake3 of the checkpoint.
+        checkpoint: String,
+    },
+    /// A training stopped at a value that is not finite.
+    NotFinite {
+        /// Declared name.
+        training: String,
+        /// Steps done.
+        step: u64,
+        /// The guard.
+        guard: String,
+    },
+    /// The run is over.
+    End {
+        /// Hash of the model.
+        model_hash: String,
+        /// Steps done in all trainings together.
+        steps: u64,
+        /// Steps each training was to do.
+        wanted: Vec<u64>,
+        /// Metrics by section, part and name.
+        metrics: Value,
+    },
+}
+
+/// A line as read back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Line {
+    /// Number, from 0.
+    pub n: u64,
+    /// Hash of the line before.
+    pub prev: String,
+    /// What happened.
+    pub entry: Event,
+    /// Hash of this line.
+    pub hash: String,
+    /// Facts of machine and clock.
+    pub wall: Value,
+}
+
+/// The `prev` of the first line.
+pub const FIRST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// A journal that is being written.
+pub struct Journal {
+    files: Arc<dyn Files>,
+    path: PathBuf,
+    head: String,
+    next: u64,
+}
+
+impl Journal {
+    /// A new journal; the file must not be there.
+    pub fn create(files: Arc<dyn Files>, path: &Path) -> Self {
+        Self {
+            files,
+            path: path.to_path_buf(),
+            head: FIRST.to_owned(),
+            next: 0,
+        }
+    }
+
+    /// Opens a journal to go on writing, cuts a torn last line off, and gives the lines. None if there is no file.
+    pub fn open(
+        files: Arc<dyn Files>,
+        path: &Path,
+    ) -> Result<Option<(Self, Vec<Line>)>, RunFailure> {
+        let Some(bytes) = read_if_there(&*files, path)? else {
+            return Ok(None);
+        };
+        let (lines, whole) = read(&bytes).map_err(|reason| damaged(path, reason))?;
+        if whole < bytes.len() {
+            files
+                .truncate(path, whole as u64)
+                .map_err(|error| RunFailure::io(path, &error))?;
+        }
+        let head = lines
+            .last()
+            .map_or(FIRST.to_owned(), |line| line.hash.clone());
+        let journal = Self {
+            files,
+            path: path.to_path_buf(),
+            head,
+            next: lines.len() as u64,
+        };
+        Ok(Some((journal, lines)))
+    }
+
+    /// Hash of the last line.
+    pub fn head(&self) -> &str {
+        &self.head
+    }
+
+    /// Makes all lines last.
+    pub fn flush(&self) -> Result<(), RunFailure> {
+        self.files
+            .append(&self.path, b"", true)
+            .map_err(|error| RunFailure::io(&self.path, &error))
+    }
+
+    /// Adds a line. `wall` is what the clock and the machine say; `sync` makes it last before this returns.
+    pub fn add(&mut self, event: &Event, wall: Value, sync: bool) -> Result<(), RunFailure> {
+        let entry =
+            serde_json::to_string(event).map_err(|error| damaged(&self.path, error.to_string()))?;
+        let hashed = format!(
+            r#"{{"n":{},"prev":"{}","entry":{entry}"#,
+            self.next, self.head
+        );
+        let hash = line_hash(hashed.as_bytes());
+        let line = format!("{hashed},\"hash\":\"{hash}\",\"wall\":{wall}}}\n");
+        let added = self.files.append(&self.path, line.as_bytes(), sync);
+        added.map_err(|error| RunFailure::io(&self.path, &error))?;
+        (self.head, self.next) = (hash, self.next + 1);
+        Ok(())
+    }
+}
+
+/// The lines of a journal and how many bytes they take. A last line that is torn is left out.
+///
+/// Errors: the number of the first line that does not continue the chain, and why.
+pub fn read(bytes: &[u8]) -> Result<(Vec<Line>, usize), String> {
+    let (mut lines, mut at) = (Vec::<Line>::new(), 0);
+    while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            return Ok((lines, at));
+        };
+        let text = rest.get(..end).unwrap_or_default();
+        let prev = lines.last().map_or(FIRST, |line| line.hash.as_str());
+        match read_line(text, lines.len() as u64, prev) {
+            Ok(line) => lines.push(line),
+            // A crash of the system may leave a last line of the right length with wrong bytes.
+            Err(_) if end + 1 == rest.len() && serde_json::from_slice::<Value>(text).is_err() => {
+                return Ok((lines, at));
+            }
+            Err(reason) => return Err(format!("line {}: {reason}", lines.len() + 1)),
+        }
+        at += end + 1;
+    }
+    Ok((lines, at))
+}
+
+fn read_line(text: &[u8], n: u64, prev: &str) -> Result<Line, String> {
+    const MARK: &[u8] = br#","hash":""#;
+    let line: Line = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let cut = text
+        .windows(MARK.len())
+        .rposition(|window| window == MARK)
+        .ok_or("it has no hash")?;
+    let hashed = text.get(..cut).unwrap_or_default();
+    if line_hash(hashed) != line.hash {
+        return Err("its content is not what its hash says".to_owned());
+    }
+    if line.prev != prev || line.n != n {
+        return Err("it does not follow the line before".to_owned());
+    }
+    Ok(line)
+}
+
+fn line_hash(bytes: &[u8]) -> String {
+    let mut hasher = blake3::Hasher::new_derive_key("mmh journal 1");
+    hasher.update(bytes);
+    hasher.finalize().to_hex().to_string()
+}
+
+fn damaged(path: &Path, reason: String) -> RunFailure {
+    RunFailure::Damaged {
+        path: path.to_path_buf(),
+        reason,
+    }
+}
+
+/// Seconds since 1970, for the unhashed part of a line.
+pub(crate) fn now() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::Disk;
+    use serde_json::json;
+
+    fn written(folder: &Path) -> Vec<u8> {
+        let path = folder.join("journal");
+        let mut journal = Journal::create(Arc::new(Disk), &path);
+        for step in 0..4 {
+            let event = Event::Epoch {
+                training: "a,\"hash\":\"b".into(),
+                epoch: step,
+                step,
+                loss: Some(0.1),
+            };
+            journal.add(&event, json!({"time": 1.5}), true).unwrap();
+        }
+        std::fs::read(path).unwrap()
+    }
+
+    #[test]
+    fn the_chain_holds_and_shows_every_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = written(folder.path());
+        let (lines, whole) = read(&bytes).unwrap();
+        assert_eq!((lines.len(), whole), (4, bytes.len()));
+        for at in 0..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            let in_wall = |range: &[u8]| range.windows(8).any(|window| window == b",\"wall\":");
+            let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count();
+            let start = bytes[..at]
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |place| place + 1);
+            if in_wall(&bytes[start..at]) {
+                continue;
+            }
+            match read(&changed) {
+                Err(_) => {}
+                Ok((found, _)) => {
+                    assert!(line == 3 && found.len() == 3, "byte {at} may be changed")
+                }
+            }
+        }
+        let mut without: Vec<u8> = Vec::new();
+        for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            if number != 1 {
+                without.extend_from_slice(line);
+            }
+        }
+        assert_eq!(
+            read(&without).unwrap_err(),
+            "line 2: it does not follow the line before"
+        );
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = written(folder.path());
+        let path = folder.path().join("journal");
+        let third = bytes
+            .iter()
+            .enumerate()
+            .filter(|(_, byte)| **byte == b'\n')
+            .nth(2)
+            .unwrap()
+            .0
+            + 1;
+        for end in third..bytes.len() {
+            std::fs::write(&path, &bytes[..end]).unwrap();
+            let (journal, lines) = Journal::open(Arc::new(Disk), &path).unwrap().unwrap();
+            assert_eq!((lines.len(), journal.next), (3, 3));
+            assert_eq!(std::fs::read(&path).unwrap().len(), third);
+        }
+    }
+}

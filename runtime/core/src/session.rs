@@ -1,0 +1,482 @@
+//! A run from a plan to its result.
+
+use crate::checkpoint::{Progress, Store};
+use crate::data::{Dataset, data_hash, load_data, seed_of};
+use crate::evaluate::Evaluator;
+use crate::failure::RunFailure;
+use crate::files::{Disk, Files, read_if_there};
+use crate::folder::{Identity, RecipeText, RunFolder, checkpoint_folder};
+use crate::journal::{Event, now};
+use crate::model::{Entry, entries, from_safetensors, model_hash, to_safetensors};
+use crate::observe::{Diagnose, Observer};
+use crate::record::{Recorder, Target};
+use crate::report::report;
+use crate::summary::{RunSummary, put};
+use crate::train::{Job, train};
+use mmh_ir::Plan;
+use mmh_ir::device::Device;
+use mmh_ir::plan::{Evaluation, Training};
+use mmh_numerics::random::Seed;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// How a run is done. None of it can change a bit of the result, but for `limit`.
+#[derive(Clone)]
+pub struct Options {
+    /// The run folder; `None` writes nothing.
+    pub out: Option<PathBuf>,
+    /// Go on with what is in the folder.
+    pub resume: bool,
+    /// End every training there, the schedule left as it is.
+    pub limit: Option<Limit>,
+    /// Longest time between checkpoints in seconds; `None` leaves them to the plan.
+    pub checkpoint_seconds: Option<f64>,
+    /// The recipe's text, stored in the folder.
+    pub recipe: RecipeText,
+    /// How files are written.
+    pub files: Arc<dyn Files>,
+    /// Set to save a checkpoint and end with [`RunFailure::Interrupted`].
+    pub cancel: Arc<AtomicBool>,
+    /// Traces what is not finite.
+    pub diagnose: Option<Arc<dyn Diagnose>>,
+}
+
+impl Default for Options {
+    /// No folder, no limit, a checkpoint every ten seconds.
+    fn default() -> Self {
+        Self {
+            out: None,
+            resume: false,
+            limit: None,
+            checkpoint_seconds: Some(10.0),
+            recipe: RecipeText::default(),
+            files: Arc::new(Disk),
+            cancel: Arc::new(AtomicBool::new(false)),
+            diagnose: None,
+        }
+    }
+}
+
+/// Where trainings end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// After so many steps.
+    Steps(u64),
+    /// After so many epochs.
+    Epochs(u64),
+}
+
+/// A plan with its data and a device, ready to run.
+pub struct Session<'a> {
+    plan: &'a Plan,
+    data: Arc<Vec<Dataset>>,
+    device: &'a dyn Device,
+    options: Options,
+    seed: Seed,
+    plan_hash: String,
+}
+
+impl<'a> Session<'a> {
+    /// Reads the plan's data; paths are taken from `base`, the recipe's folder.
+    pub fn new(
+        plan: &'a Plan,
+        base: &Path,
+        device: &'a dyn Device,
+        options: Options,
+    ) -> Result<Self, RunFailure> {
+        Self::with_data(plan, Arc::new(load_data(plan, base)?), device, options)
+    }
+
+    /// With data that is already read, as for the trials of a search.
+    pub fn with_data(
+        plan: &'a Plan,
+        data: Arc<Vec<Dataset>>,
+        device: &'a dyn Device,
+        options: Options,
+    ) -> Result<Self, RunFailure> {
+        let (seed, plan_hash) = (seed_of(plan)?, plan.hash());
+        Ok(Self {
+            plan,
+            data,
+            device,
+            options,
+            seed,
+            plan_hash,
+        })
+    }
+
+    /// Trains, evaluates, and writes the run folder.
+    pub fn run(&self, observer: &mut dyn Observer) -> Result<RunSummary, RunFailure> {
+        let began = Instant::now();
+        let mut folder = self.open_folder()?;
+        if let Some(folder) = &folder
+            && let Some(stored) = self.stored_result(folder)?
+        {
+            return Ok(stored);
+        }
+        let mut trained = Vec::new();
+        for (number, training) in self.plan.trainings.iter().enumerate() {
+            trained.push(self.train(number, training, folder.as_mut(), observer)?);
+        }
+        let metrics = self.evaluate(&mut trained, observer)?;
+        self.finish(folder.as_mut(), &trained, metrics, began)
+    }
+
+    fn open_folder(&self) -> Result<Option<RunFolder>, RunFailure> {
+        let Some(out) = &self.options.out else {
+            return Ok(None);
+        };
+        let identity = Identity {
+            plan: self.plan,
+            plan_hash: &self.plan_hash,
+            data: &self.data,
+            recipe: &self.options.recipe,
+        };
+        RunFolder::open(
+            Arc::clone(&self.options.files),
+            out,
+            self.options.resume,
+            &identity,
+        )
+        .map(Some)
+    }
+
+    fn dataset(&self, number: u32) -> Result<&Dataset, RunFailure> {
+        let missing = || RunFailure::Plan(format!("there is no data set {number}"));
+        self.data.get(number as usize).ok_or_else(missing)
+    }
+
+    /// Steps a training is to do.
+    fn end(&self, training: &Training) -> u64 {
+        match self.options.limit {
+            None => training.steps,
+            Some(Limit::Steps(steps)) => training.steps.min(steps),
+            Some(Limit::Epochs(epochs)) => training
+                .steps
+                .min(epochs.saturating_mul(training.epoch_steps)),
+        }
+    }
+
+    fn train(
+        &self,
+        number: usize,
+        training: &Training,
+        folder: Option<&mut RunFolder>,
+        observer: &mut dyn Observer,
+    ) -> Result<Progress, RunFailure> {
+        let watched = training
+            .watch
+            .as_ref()
+            .map_or(training.data, |watch| watch.evaluation.data);
+        let job = Job {
+            plan: training,
+            data: self.dataset(training.data)?,
+            watched: self.dataset(watched)?,
+            seed: &self.seed,
+            device: self.device,
+            end: self.end(training),
+            cancel: &self.options.cancel,
+            diagnose: self.options.diagnose.as_deref(),
+        };
+        let Some(folder) = folder else {
+            return train(
+                &job,
+                Progress::start(training, &self.seed)?,
+                &mut Recorder::nowhere(),
+                observer,
+            );
+        };
+        let files = Arc::clone(&folder.files);
+        let place = checkpoint_folder(&folder.path, number, &training.name);
+        let store = Store::new(
+            &*files,
+            &place,
+            &self.plan_hash,
+            &training.name,
+            &training.state,
+        );
+        let progress = self.progress(folder, &place, &store, training, job.end)?;
+        let target = Target {
+            journal: &mut folder.journal,
+            store,
+            training: &training.name,
+        };
+        let interval = self
+            .options
+            .checkpoint_seconds
+            .map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
+        train(
+            &job,
+            progress,
+            &mut Recorder::to(target, interval),
+            observer,
+        )
+    }
+
+    /// Where a training stands: at its last good checkpoint, or at its start.
+    fn progress(
+        &self,
+        folder: &mut RunFolder,
+        place: &Path,
+        store: &Store<'_>,
+        training: &Training,
+        end: u64,
+    ) -> Result<Progress, RunFailure> {
+        if folder.lines.is_empty() {
+            return Progress::start(training, &self.seed);
+        }
+        let progress = match store.load()? {
+            None => Progress::start(training, &self.seed)?,
+            Some(loaded) if folder.knows(&loaded.journal) => loaded.progress,
+            Some(_) => {
+                let reason = "the journal does not hold the line it was saved after".to_owned();
+                return Err(RunFailure::Damaged {
+                    path: place.to_path_buf(),
+                    reason,
+                });
+            }
+        };
+        if progress.step > end {
+            return Err(RunFailure::Request(format!(
+                "`{}` has done {} steps in this folder, more than the limit of {end}",
+                training.name, progress.step
+            )));
+        }
+        if !progress.is_done(end) {
+            let event = Event::Resume {
+                training: training.name.clone(),
+                step: progress.step,
+            };
+            folder
+                .journal
+                .add(&event, json!({ "time": now() }), false)?;
+        }
+        Ok(progress)
+    }
+
+    /// Metrics by section, part and name: first those of each training's watch, then the evaluations.
+    fn evaluate(
+        &self,
+        trained: &mut [Progress],
+        observer: &mut dyn Observer,
+    ) -> Result<Map<String, Value>, RunFailure> {
+        let mut metrics = Map::new();
+        for (training, progress) in self.plan.trainings.iter().zip(&*trained) {
+            if let (Some(watch), Some(best)) = (&training.watch, &progress.watching.best) {
+                put(
+                    &mut metrics,
+                    &training.name,
+                    watch.evaluation.part,
+                    best.metrics.clone(),
+                );
+            }
+        }
+        for evaluation in &self.plan.evaluations {
+            let (training, progress) = self.measured(evaluation, trained)?;
+            let data = self.dataset(evaluation.data)?;
+            let mut state = progress.model(evaluation.best).clone();
+            let found =
+                Evaluator::new(evaluation, data, &training.state, self.device)?.run(&mut state)?;
+            observer.evaluated(&evaluation.name, evaluation.part, &found);
+            put(
+                &mut metrics,
+                &evaluation.name,
+                evaluation.part,
+                found.to_json(),
+            );
+        }
+        Ok(metrics)
+    }
+
+    fn measured<'b>(
+        &self,
+        evaluation: &Evaluation,
+        trained: &'b [Progress],
+    ) -> Result<(&Training, &'b Progress), RunFailure> {
+        let mut pairs = self.plan.trainings.iter().zip(trained);
+        pairs
+            .find(|(training, _)| training.name == evaluation.training)
+            .ok_or_else(|| {
+                RunFailure::Plan(format!(
+                    "`{}` measures `{}`, which is no training",
+                    evaluation.name, evaluation.training
+                ))
+            })
+    }
+
+    fn finish(
+        &self,
+        folder: Option<&mut RunFolder>,
+        trained: &[Progress],
+        metrics: Map<String, Value>,
+        began: Instant,
+    ) -> Result<RunSummary, RunFailure> {
+        let mut model: Vec<Entry<'_>> = Vec::new();
+        for (training, progress) in self.plan.trainings.iter().zip(trained) {
+            model.extend(entries(
+                &training.state,
+                progress.model(true),
+                &prefix(self.plan, training),
+            ));
+        }
+        model.sort_by(|a, b| a.path.cmp(&b.path));
+        let summary = RunSummary {
+            recipe_hash: self.plan.recipe_hash.clone(),
+            plan_hash: self.plan_hash.clone(),
+            data_hash: data_hash(&self.data),
+            model_hash: model_hash(&model),
+            seed: self.plan.seed.clone(),
+            steps: trained.iter().map(|progress| progress.step).sum(),
+            metrics,
+            device: self.device.name().to_owned(),
+            isa: self.device.isa().to_owned(),
+            threads: self.device.threads() as u64,
+            seconds: began.elapsed().as_secs_f64(),
+            out: self
+                .options
+                .out
+                .as_ref()
+                .map(|out| out.display().to_string()),
+        };
+        if let Some(folder) = folder {
+            self.write_result(folder, &summary, &model, trained)?;
+        }
+        Ok(summary)
+    }
+
+    fn write_result(
+        &self,
+        folder: &mut RunFolder,
+        summary: &RunSummary,
+        model: &[Entry<'_>],
+        trained: &[Progress],
+    ) -> Result<(), RunFailure> {
+        let metadata = [
+            ("format", "mmh model 1"),
+            ("model_hash", summary.model_hash.as_str()),
+            ("plan_hash", summary.plan_hash.as_str()),
+            ("recipe_hash", summary.recipe_hash.as_str()),
+            ("data_hash", summary.data_hash.as_str()),
+            ("seed", summary.seed.as_str()),
+        ];
+        folder.write("model.safetensors", &to_safetensors(model, &metadata))?;
+        folder.write(
+            "metrics.json",
+            format!("{:#}\n", summary.lasting()).as_bytes(),
+        )?;
+        folder.write(
+            "report.html",
+            report(self.plan, summary, trained).as_bytes(),
+        )?;
+        let end = Event::End {
+            model_hash: summary.model_hash.clone(),
+            steps: summary.steps,
+            wanted: self
+                .plan
+                .trainings
+                .iter()
+                .map(|training| self.end(training))
+                .collect(),
+            metrics: Value::Object(summary.metrics.clone()),
+        };
+        let wall = json!({
+            "time": now(),
+            "seconds": summary.seconds,
+            "device": summary.device,
+            "isa": summary.isa,
+            "threads": summary.threads,
+        });
+        folder.journal.add(&end, wall, true)
+    }
+
+    /// The result of a finished run in the folder, if its model is whole.
+    fn stored_result(&self, folder: &RunFolder) -> Result<Option<RunSummary>, RunFailure> {
+        let Some(last) = folder.lines.last() else {
+            return Ok(None);
+        };
+        let Event::End {
+            model_hash,
+            steps,
+            wanted,
+            metrics: Value::Object(metrics),
+        } = &last.entry
+        else {
+            return Ok(None);
+        };
+        let now: Vec<u64> = self
+            .plan
+            .trainings
+            .iter()
+            .map(|training| self.end(training))
+            .collect();
+        if *wanted != now || self.stored_model_hash(folder)?.as_ref() != Some(model_hash) {
+            return Ok(None);
+        }
+        let text = |name: &str| {
+            last.wall
+                .get(name)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        Ok(Some(RunSummary {
+            recipe_hash: self.plan.recipe_hash.clone(),
+            plan_hash: self.plan_hash.clone(),
+            data_hash: data_hash(&self.data),
+            model_hash: model_hash.clone(),
+            seed: self.plan.seed.clone(),
+            steps: *steps,
+            metrics: metrics.clone(),
+            device: text("device"),
+            isa: text("isa"),
+            threads: last
+                .wall
+                .get("threads")
+                .and_then(Value::as_u64)
+                .unwrap_or(0),
+            seconds: last
+                .wall
+                .get("seconds")
+                .and_then(Value::as_f64)
+                .unwrap_or(0.0),
+            out: Some(folder.path.display().to_string()),
+        }))
+    }
+
+    /// Hash of the model in the folder; none if it is missing or not one of this plan.
+    fn stored_model_hash(&self, folder: &RunFolder) -> Result<Option<String>, RunFailure> {
+        let Some(bytes) = read_if_there(&*folder.files, &folder.path.join("model.safetensors"))?
+        else {
+            return Ok(None);
+        };
+        let mut states = Vec::new();
+        for training in &self.plan.trainings {
+            match from_safetensors(&bytes, &training.state, &prefix(self.plan, training)) {
+                Ok(state) => states.push(state),
+                Err(_) => return Ok(None),
+            }
+        }
+        let mut model = Vec::new();
+        for (training, state) in self.plan.trainings.iter().zip(&states) {
+            model.extend(entries(
+                &training.state,
+                state,
+                &prefix(self.plan, training),
+            ));
+        }
+        model.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(Some(model_hash(&model)))
+    }
+}
+
+/// What stands before a training's paths in the model: nothing where there is one training, else its name and `/`.
+pub(crate) fn prefix(plan: &Plan, training: &Training) -> String {
+    if plan.trainings.len() == 1 {
+        String::new()
+    } else {
+        format!("{}/", training.name)
+    }
+}
