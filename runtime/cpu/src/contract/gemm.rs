@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kernel::{Kernels, PanelCopy, Segment, Tile};
-use super::tiling::{Panel, Panels, Right, RowTable, Take, even_parts, part_of, sweep};
+use super::tiling::{Panel, Panels, Right, RowTable, Tables, Take, even_parts, part_of, sweep};
 use super::{Context, Epilogue, Finished, K_BLOCK, K_GROUP, Misfit};
 use crate::memory::{Scratch, scratch};
 
@@ -324,8 +324,8 @@ struct Workspace {
     packed_a: Scratch,
     /// Sums of a group of blocks after the first.
     group: Scratch,
-    /// Pointers of a row chunk: left operands, then outputs.
-    tables: Scratch,
+    /// Pointers of a row chunk.
+    tables: Tables,
 }
 
 /// One block of the contracted index.
@@ -391,7 +391,7 @@ impl Region<'_> {
                 0
             }),
             group: scratch(group),
-            tables: scratch(ROW_CHUNK * (size_of::<*const f32>() / size_of::<f32>()) * 2),
+            tables: Tables::new(ROW_CHUNK),
         };
         for block in blocks(k) {
             // SAFETY: the caller's contract; the workspace has the sizes that these functions name.
@@ -479,7 +479,7 @@ impl Region<'_> {
         workspace: &mut Workspace,
     ) {
         let (a, depth) = (&self.product.a, block.indices.len());
-        let table = workspace.tables.as_mut_ptr().cast::<*const f32>();
+        let table = workspace.tables.lefts();
         let first = block.indices.start * a.column_stride;
         for part in even_parts(rows.len(), height) {
             let from = self
@@ -528,11 +528,7 @@ impl Region<'_> {
         let group = workspace.group.as_mut_ptr();
         // SAFETY: the second half of the tables holds a chunk of rows; `group` holds the region's rows.
         unsafe {
-            let table = workspace
-                .tables
-                .as_mut_ptr()
-                .cast::<*mut f32>()
-                .add(ROW_CHUNK);
+            let table = workspace.tables.outputs();
             for (place, row) in rows.clone().enumerate() {
                 *table.add(place) = if block.group.start == 0 {
                     self.c
@@ -557,15 +553,14 @@ impl Region<'_> {
         unsafe {
             self.place_a(block, &rows, panels.rows, workspace);
             self.place_outputs(block, columns, &rows, workspace);
-            let tables = workspace.tables.as_ptr();
             let segments = [Segment {
                 offset: 0,
                 length: block.indices.len(),
             }];
             let table = RowTable {
                 count: rows.len(),
-                rows: tables.cast(),
-                outputs: tables.cast::<*mut f32>().add(ROW_CHUNK),
+                rows: workspace.tables.lefts(),
+                outputs: workspace.tables.outputs(),
                 segments: &segments,
                 a_step: 1,
                 column: 0,

@@ -13,22 +13,31 @@
     reason = "SIMD kernels address operands by pointer; the public functions check all bounds first"
 )]
 
+mod convolution;
 mod gemm;
+mod geometry;
 mod kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod scalar;
+mod scatter;
 mod self_test;
 mod tiling;
 mod vector;
+mod weight_gradient;
+mod window;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use std::fmt;
 use std::ops::Range;
 
+pub use convolution::convolution;
 pub use gemm::{Absent, Gemm, Operand, Output, gemm};
+pub use geometry::{Axis, Convolution, Weight};
+pub use scatter::scatter_rows;
 pub(crate) use self_test::self_test;
+pub use weight_gradient::weight_gradient;
 
 use crate::isa::{Isa, Refusal, admit};
 use crate::pool::Pool;

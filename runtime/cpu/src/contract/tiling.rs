@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::kernel::{Kernels, MAX_VECTORS, Segment, Tile};
+use crate::memory::{Scratch, scratch};
 
 /// Output columns cut into panels as wide as a tile; the last may be narrower.
 #[derive(Clone, Copy)]
@@ -86,6 +87,35 @@ pub(crate) fn part_of(count: usize, parts: usize, part: usize) -> Range<usize> {
 pub(crate) struct Right {
     pub(crate) first: *const f32,
     pub(crate) step: usize,
+}
+
+/// Pointers of some rows: their left operands, and their outputs.
+pub(crate) struct Tables {
+    memory: Scratch,
+    rows: usize,
+}
+
+impl Tables {
+    pub(crate) fn new(rows: usize) -> Self {
+        let floats = size_of::<*const f32>() / size_of::<f32>();
+        Self {
+            memory: scratch(2 * rows * floats),
+            rows,
+        }
+    }
+
+    /// Room for as many pointers as there are rows. The memory is aligned for them: it starts on a cache line.
+    pub(crate) fn lefts(&mut self) -> *mut *const f32 {
+        self.memory.as_mut_ptr().cast()
+    }
+
+    /// The same for outputs.
+    pub(crate) fn outputs(&mut self) -> *mut *mut f32 {
+        self.memory
+            .as_mut_ptr()
+            .cast::<*mut f32>()
+            .wrapping_add(self.rows)
+    }
 }
 
 /// How much of a block a tile takes.
