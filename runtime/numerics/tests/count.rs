@@ -79,7 +79,7 @@ const TABLE: [(&str, Function, usize); 16] = [
     (
         "sin_cos_turn",
         |o, x| functions::sin_cos_turn(o, x as i32).0,
-        0,
+        28,
     ),
 ];
 
