@@ -26,8 +26,8 @@ pub(crate) const FUNCTIONS: [Function; 14] = [
     function("erf", scalar::erf, erf, 1.25),
     function("erfc", scalar::erfc, erfc, 7.0),
     function("gelu", scalar::gelu, gelu, 7.5),
-    function("sin", scalar::sin, sin, 1.6),
-    function("cos", scalar::cos, cos, 1.6),
+    function("sin", scalar::sin, sin, 1.75),
+    function("cos", scalar::cos, cos, 1.75),
     function("rsqrt", scalar::rsqrt, rsqrt, 1.5),
 ];
 
