@@ -1,0 +1,96 @@
+//! Composites: gradients of their own, made of what the forward pass kept.
+
+use super::Rule;
+use crate::autodiff::Tape;
+use crate::builder::{Builder, missing};
+use crate::lower::{Saved, one_hot};
+use mmh_ir::{Axis, Composite, Literal, MapOp, Shape, ValueId};
+
+impl Rule<'_> {
+    pub(super) fn composite(&self, tape: &mut Tape<'_>, composite: &Composite) {
+        let saved = tape.saved(self.value);
+        match (composite, saved) {
+            (Composite::Softmax { over }, Saved::Softmax { y }) => {
+                self.one(tape, |b, g, shape| softmax(b, over, y, g, shape));
+            }
+            (Composite::LogSumExp { .. }, Saved::Exponentials { e, s }) => {
+                self.one(tape, |b, g, shape| {
+                    let p = b.map_to(MapOp::Div, &[e, s], shape);
+                    b.map_to(MapOp::Mul, &[g, p], shape)
+                });
+            }
+            (Composite::CrossEntropy { class }, Saved::Exponentials { e, s }) => {
+                let label = self.now(tape, 1);
+                self.one(tape, |b, g, shape| {
+                    let hot = one_hot(b, class, shape.size(class).unwrap_or(0), label);
+                    let p = b.map_to(MapOp::Div, &[e, s], shape);
+                    let away = b.map_to(MapOp::Sub, &[p, hot], shape);
+                    b.map_to(MapOp::Mul, &[g, away], shape)
+                });
+            }
+            (Composite::Normalise { over, .. }, Saved::Normalise { r, y }) => {
+                self.one(tape, |b, g, shape| normalise(b, over, [r, y, g], shape));
+            }
+            (Composite::Attend { key, scale, .. }, Saved::Attend { e, s }) => {
+                self.attend(tape, key, *scale, [e, s]);
+            }
+            (Composite::StopGradient, _) => {}
+            // Each composite keeps its own kind, so that nothing else can meet here.
+            (_, _) => {}
+        }
+    }
+
+    /// p = e / s; dV = contract(p, g); dP = contract(g, v); dS = p·(dP − sum(p·dP)); dQ, dK = contract(dS, k), (dS, q) times scale.
+    fn attend(&self, tape: &mut Tape<'_>, key: &Axis, scale: Literal, [e, s]: [ValueId; 2]) {
+        let [q, k, v] = [0, 1, 2].map(|n| self.now(tape, n));
+        let [on_q, on_k, on_v] = [0, 1, 2].map(|n| self.operand(n).is_some_and(|x| tape.needs(x)));
+        let mut b = self.builder(tape);
+        let shape = b.shape(e);
+        let p = b.map_to(MapOp::Div, &[e, s], &shape);
+        if on_v {
+            self.give(tape, 2, |b, g, shape| contract_free(b, g, p, shape));
+        }
+        if on_q || on_k {
+            let mut b = self.builder(tape);
+            let dp = contract_free(&mut b, self.g, v, &shape);
+            let ds = softmax(&mut b, std::slice::from_ref(key), p, dp, &shape);
+            for (n, other) in [(0, k), (1, q)] {
+                self.give(tape, n, |b, _, shape| {
+                    let product = contract_free(b, ds, other, shape);
+                    let scale = b.constant(scale.0);
+                    b.map(MapOp::Mul, &[product, scale])
+                });
+            }
+        }
+    }
+}
+
+/// `a` contracted with `b` over the axes that only `b` has, seen from `shape`, in the order of `b`.
+fn contract_free(m: &mut Builder<'_>, a: ValueId, b: ValueId, shape: &Shape) -> ValueId {
+    let free = missing(m.graph.shape(b), shape);
+    m.contract(a, b, &free, shape)
+}
+
+/// `y·(g − sum(g·y))`.
+fn softmax(b: &mut Builder<'_>, over: &[Axis], y: ValueId, g: ValueId, shape: &Shape) -> ValueId {
+    let product = b.map_to(MapOp::Mul, &[g, y], shape);
+    let sum = b.sum(over, product);
+    let away = b.map_to(MapOp::Sub, &[g, sum], shape);
+    b.map_to(MapOp::Mul, &[y, away], shape)
+}
+
+/// `r·(g − mean(g) − y·mean(g·y))`.
+fn normalise(
+    b: &mut Builder<'_>,
+    over: &[Axis],
+    [r, y, g]: [ValueId; 3],
+    shape: &Shape,
+) -> ValueId {
+    let mean = b.mean(over, g);
+    let product = b.map_to(MapOp::Mul, &[g, y], shape);
+    let slope = b.mean(over, product);
+    let centred = b.map_to(MapOp::Sub, &[g, mean], shape);
+    let along = b.map_to(MapOp::Mul, &[y, slope], shape);
+    let rest = b.map_to(MapOp::Sub, &[centred, along], shape);
+    b.map_to(MapOp::Mul, &[r, rest], shape)
+}
