@@ -8,12 +8,15 @@
 pub mod ast;
 mod build;
 mod diagnose;
+mod format;
 mod guard;
 mod kind;
+mod layout;
 mod lower;
 mod messages;
 mod tree;
 
+pub use format::{format, skeleton};
 pub use kind::Kind;
 pub use tree::{NodeId, Tree};
 

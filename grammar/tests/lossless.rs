@@ -174,11 +174,11 @@ fn hostile_texts_are_answered_at_once() {
     hostile(&format!("mmh 1\nlet a = {}", many("1 + ", 2_500_000)));
     hostile(&format!("mmh 1\nlet a = {}", many("(((((((((( 1 ", 25)));
     hostile(&many("a", 10_000_000));
-    hostile(&many("\n$", 200_000));
-    hostile(&many("data a { b = f(1 }\n", 20_000));
-    hostile(&format!("mmh 1\nblock f() {{ {}", many("a\n", 100_000)));
-    hostile(&many("let a = 3 // b\n", 30_000));
-    hostile(&many("\"", 500_000));
+    hostile(&many("\n$", 130_000));
+    hostile(&many("data a { b = f(1 }\n", 13_000));
+    hostile(&format!("mmh 1\nblock f() {{ {}", many("a\n", 120_000)));
+    hostile(&many("let a = 3 // b\n", 17_000));
+    hostile(&many("\"\n", 130_000));
     hostile(&many("\0\u{feff}ä\r", 1000));
 }
 
