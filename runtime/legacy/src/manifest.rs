@@ -112,9 +112,8 @@ pub fn import(path: &Path, to: Option<&Path>, limits: Limits) -> Result<(PathBuf
 /// `blake3:`). A manifest may stand for its pack: the pin is that of the pack either way. F2 gives its files run together.
 pub fn read_payload(path: &Path, blake3: &str, limits: Limits) -> Result<Vec<u8>> {
     let (mut pack, expected) = pinned(path, blake3, limits)?;
-    let mut payload = Collected::default();
-    pack.walk(false, &mut payload)?;
-    let bytes = payload.members.into_iter().fold(Vec::new(), append);
+    let members = collect_members(&mut pack, false)?;
+    let bytes = members.into_iter().fold(Vec::new(), append);
     if let Some(expected) = expected {
         check_pin("the payload", &expected, ::blake3::hash(&bytes))?;
     }
@@ -124,8 +123,17 @@ pub fn read_payload(path: &Path, blake3: &str, limits: Limits) -> Result<Vec<u8>
 /// The files of the pack at `path`, pinned as for [`read_payload`]; a benchmark's archive is opened.
 pub fn read_members(path: &Path, blake3: &str, limits: Limits) -> Result<Vec<Member>> {
     let (mut pack, _) = pinned(path, blake3, limits)?;
+    collect_members(&mut pack, true)
+}
+
+/// The files of an opened pack, decoded into memory and checked as far as the format allows; a benchmark's archive is
+/// opened if `open_archive`.
+pub fn collect_members<R: Read + Seek + Send>(
+    pack: &mut Pack<R>,
+    open_archive: bool,
+) -> Result<Vec<Member>> {
     let mut members = Collected::default();
-    pack.walk(true, &mut members)?;
+    pack.walk(open_archive, &mut members)?;
     Ok(members.members)
 }
 
