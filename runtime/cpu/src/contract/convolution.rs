@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::gemm::check_reach;
 use super::geometry::{Axis, Convolution, Weight, check_length};
 use super::kernel::{PanelCopy, Segment};
-use super::tiling::{Panel, Panels, Right, RowTable, Tables, Take, even_parts, sweep};
+use super::tiling::{Order, Panel, Panels, Right, RowTable, Tables, Take, even_parts, sweep};
 use super::window::Frame;
 use super::{Context, Epilogue, Finished, K_BLOCK, K_GROUP, Misfit};
 use crate::memory::{Scratch, scratch};
@@ -164,6 +164,7 @@ impl<'a> Layer<'a> {
         let columns = reads(&column_phases, &(0..geometry.columns.output));
         let frame = Frame {
             columns,
+            stride: 1,
             spread: [1, 1],
         };
         let in_place = frame.is_inside(geometry, &reads(&row_phases, &(0..geometry.rows.output)));
@@ -399,12 +400,13 @@ impl<'a> Layer<'a> {
         let mut memory = scratch(image_stride * strip.images.len());
         for number in 0..strip.images.len() {
             let image = &images[number * image_length..][..image_length];
-            self.frame.copy(
-                self.geometry,
-                image,
-                read.clone(),
-                &mut memory[number * image_stride..][..image_stride],
-            );
+            let to = &mut memory[number * image_stride..][..image_stride];
+            for (row, to) in read
+                .clone()
+                .zip(to.chunks_exact_mut(self.window_row().max(1)))
+            {
+                self.frame.copy(self.geometry, image, row, to);
+            }
         }
         let (first_row, first_column) = (read.start, self.frame.columns.start);
         Window {
@@ -488,8 +490,8 @@ impl<'a> Layer<'a> {
                 outputs,
                 segments: &block.segments,
                 a_step: 1,
-                column: 0,
                 add: group_before == Some(block.group),
+                order: Order::PanelsFirst,
             };
             group_before = Some(block.group);
             let right = |panel: Panel| {

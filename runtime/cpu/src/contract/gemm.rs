@@ -4,7 +4,9 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kernel::{Kernels, PanelCopy, Segment, Tile};
-use super::tiling::{Panel, Panels, Right, RowTable, Tables, Take, even_parts, part_of, sweep};
+use super::tiling::{
+    Order, Panel, Panels, Right, RowTable, Tables, Take, even_parts, part_of, sweep,
+};
 use super::{Context, Epilogue, Finished, K_BLOCK, K_GROUP, Misfit};
 use crate::memory::{Scratch, scratch};
 
@@ -563,8 +565,8 @@ impl Region<'_> {
                 outputs: workspace.tables.outputs(),
                 segments: &segments,
                 a_step: 1,
-                column: 0,
                 add: false,
+                order: Order::PanelsFirst,
             };
             let right = |panel: Panel| {
                 self.right(block, columns, panels, panel, workspace.packed_b.as_ptr())

@@ -23,6 +23,7 @@ mod scalar;
 mod scatter;
 mod self_test;
 mod tiling;
+mod unfold;
 mod vector;
 mod weight_gradient;
 mod window;

@@ -126,8 +126,7 @@ pub(crate) enum Take {
     Part(Range<usize>),
 }
 
-/// Runs the kernel on every tile of one block: `row_count` rows by all panels, panels outermost, so that a panel's right
-/// operands stay in the first cache level.
+/// Runs the kernel on every tile of one block: `row_count` rows by all panels.
 ///
 /// # Safety
 /// `rows` and `outputs` hold `row_count` pointers; with them, `right` and what `place` sets, every tile must fulfil the
@@ -139,42 +138,64 @@ pub(crate) unsafe fn sweep(
     right: impl Fn(Panel) -> Right,
     place: impl Fn(Panel, &Range<usize>, &mut Tile) -> Take,
 ) {
-    for panel in panels.all() {
+    let run = |panel: Panel, rows: Range<usize>| {
         let right = right(panel);
-        let tiles = kernels.tiles[panel.width / panels.lanes - 1];
-        for rows in even_parts(table.count, panels.rows) {
-            // SAFETY: `rows` lies inside the tables.
-            let (lefts, outputs) =
-                unsafe { (table.rows.add(rows.start), table.outputs.add(rows.start)) };
-            let mut tile = Tile {
-                rows: lefts,
-                segments: table.segments.as_ptr(),
-                segment_count: table.segments.len(),
-                a_step: table.a_step,
-                b: right.first,
-                b_step: right.step,
-                outputs,
-                column: table.column + panel.start,
-                columns: panel.columns,
-                add: table.add,
-            };
-            let part;
-            match place(panel, &rows, &mut tile) {
-                Take::Nothing => continue,
-                Take::Whole => {}
-                Take::Part(indices) => {
-                    part = Segment {
-                        offset: (indices.start * tile.a_step) as isize,
-                        length: indices.len(),
-                    };
-                    (tile.segments, tile.segment_count) = (&raw const part, 1);
-                    tile.b = tile.b.wrapping_add(indices.start * tile.b_step);
-                }
+        // SAFETY: `rows` lies inside the tables.
+        let (lefts, outputs) =
+            unsafe { (table.rows.add(rows.start), table.outputs.add(rows.start)) };
+        let mut tile = Tile {
+            rows: lefts,
+            segments: table.segments.as_ptr(),
+            segment_count: table.segments.len(),
+            a_step: table.a_step,
+            b: right.first,
+            b_step: right.step,
+            outputs,
+            column: panel.start,
+            columns: panel.columns,
+            add: table.add,
+        };
+        let part;
+        match place(panel, &rows, &mut tile) {
+            Take::Nothing => return,
+            Take::Whole => {}
+            Take::Part(indices) => {
+                let offset = (indices.start * tile.a_step) as isize;
+                part = Segment {
+                    offset,
+                    length: indices.len(),
+                };
+                (tile.segments, tile.segment_count) = (&raw const part, 1);
+                tile.b = tile.b.wrapping_add(indices.start * tile.b_step);
             }
-            // SAFETY: the caller's contract. `rows` is at most as high as the highest tile of this width.
-            unsafe { tiles[rows.len() - 1](&tile) }
+        }
+        let tiles = kernels.tiles[panel.width / panels.lanes - 1];
+        // SAFETY: the caller's contract. `rows` is at most as high as the highest tile of this width.
+        unsafe { tiles[rows.len() - 1](&tile) }
+    };
+    match table.order {
+        Order::PanelsFirst => {
+            let rows = |panel| even_parts(table.count, panels.rows).map(move |rows| (panel, rows));
+            panels
+                .all()
+                .flat_map(rows)
+                .for_each(|(panel, rows)| run(panel, rows));
+        }
+        Order::RowsFirst => {
+            for rows in even_parts(table.count, panels.rows) {
+                panels.all().for_each(|panel| run(panel, rows.clone()));
+            }
         }
     }
+}
+
+/// Which loop over tiles is outside.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Panels: their right operands stay in the first cache level.
+    PanelsFirst,
+    /// Rows: left operands that lie far apart stay in the first cache level, right ones stream from the second.
+    RowsFirst,
 }
 
 /// What the tiles of a sweep have in common.
@@ -184,9 +205,8 @@ pub(crate) struct RowTable<'s> {
     pub(crate) outputs: *const *mut f32,
     pub(crate) segments: &'s [Segment],
     pub(crate) a_step: usize,
-    /// First column of the sweep in the output rows.
-    pub(crate) column: usize,
     pub(crate) add: bool,
+    pub(crate) order: Order,
 }
 
 #[cfg(test)]

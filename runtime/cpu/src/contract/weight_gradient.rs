@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use super::geometry::{Convolution, check_length};
 use super::kernel::{PanelCopy, Segment};
-use super::tiling::{Panel, Panels, Right, RowTable, Tables, Take, part_of, sweep};
-use super::window::Frame;
+use super::tiling::{Order, Panel, Panels, Right, RowTable, Tables, Take, part_of, sweep};
+use super::unfold::Unfolding;
 use super::{Context, Epilogue, Finished, K_BLOCK, K_GROUP, Misfit};
 use crate::memory::{Scratch, scratch};
 
@@ -52,25 +52,15 @@ pub fn weight_gradient(
 struct Gradient<'a> {
     context: &'a Context<'a>,
     geometry: &'a Convolution,
-    x: &'a [f32],
     dy: &'a [f32],
     output: *mut f32,
     epilogue: Epilogue<'a>,
     panels: Panels,
-    frame: Frame,
-    in_place: bool,
-    /// Floats that the window of any block needs.
-    window: usize,
+    unfolding: Unfolding<'a>,
 }
 
 // SAFETY: threads write disjoint rows behind `output`, and only read the rest.
 unsafe impl Sync for Gradient<'_> {}
-
-/// Output lines of one image inside a block.
-struct Piece {
-    image: usize,
-    lines: Range<usize>,
-}
 
 /// Memory of one thread.
 struct Workspace {
@@ -92,44 +82,17 @@ impl<'a> Gradient<'a> {
         output: *mut f32,
         epilogue: Epilogue<'a>,
     ) -> Self {
-        let Convolution {
-            rows,
-            columns,
-            out_channels,
-            ..
-        } = *geometry;
-        let has_places = geometry.places() > 0;
-        let steps = if has_places {
-            columns.steps(0..columns.output)
-        } else {
-            0..0
-        };
-        let frame = Frame {
-            columns: steps,
-            spread: [rows.divide, columns.divide],
-        };
-        let in_place = has_places && frame.is_inside(geometry, &rows.steps(0..rows.output));
-        let panels = Panels::new(context.kernels, out_channels);
-        let mut gradient = Self {
+        let panels = Panels::new(context.kernels, geometry.out_channels);
+        let unfolding = Unfolding::new(geometry, x);
+        Self {
             context,
             geometry,
-            x,
             dy,
             output,
             epilogue,
             panels,
-            frame,
-            in_place,
-            window: 0,
-        };
-        if !in_place {
-            let blocks = (0..geometry.places()).step_by(K_BLOCK);
-            gradient.window = blocks
-                .map(|start| gradient.window_length(start))
-                .max()
-                .unwrap_or(0);
+            unfolding,
         }
-        gradient
     }
 
     fn rows(&self) -> usize {
@@ -138,36 +101,6 @@ impl<'a> Gradient<'a> {
 
     fn block(&self, start: usize) -> Range<usize> {
         start..self.geometry.places().min(start + K_BLOCK)
-    }
-
-    /// The images that a block of output places touches.
-    fn pieces(&self, block: Range<usize>) -> impl Iterator<Item = Piece> + use<> {
-        let (lines, columns) = (self.geometry.rows.output, self.geometry.columns.output);
-        let image_places = lines * columns;
-        (block.start / image_places..block.end.div_ceil(image_places)).map(move |image| {
-            let start = block.start.saturating_sub(image * image_places) / columns;
-            let end = (block.end - image * image_places)
-                .div_ceil(columns)
-                .min(lines);
-            Piece {
-                image,
-                lines: start..end,
-            }
-        })
-    }
-
-    fn window_length(&self, start: usize) -> usize {
-        let rows = self
-            .pieces(self.block(start))
-            .map(|piece| self.geometry.rows.steps(piece.lines).len());
-        rows.sum::<usize>() * self.frame.row_length(self.geometry)
-    }
-
-    fn row_length(&self) -> usize {
-        if self.in_place {
-            return self.geometry.columns.input * self.geometry.in_channels;
-        }
-        self.frame.row_length(self.geometry)
     }
 
     fn run(&self) {
@@ -200,7 +133,7 @@ impl<'a> Gradient<'a> {
         let (places, channels) = (self.geometry.places(), self.geometry.out_channels);
         let group_rows = if places > K_GROUP { rows.len() } else { 0 };
         let mut workspace = Workspace {
-            window: scratch(self.window),
+            window: scratch(self.unfolding.length()),
             packed: scratch(self.panels.padded() * K_BLOCK.min(places)),
             tables: Tables::new(rows.len()),
             group_tables: Tables::new(group_rows),
@@ -212,7 +145,8 @@ impl<'a> Gradient<'a> {
             self.place_rows(rows.clone(), group_rows > 0, &mut workspace);
             for start in (0..places.max(1)).step_by(K_BLOCK) {
                 let block = self.block(start);
-                self.fill_window(&block, &mut workspace);
+                self.unfolding
+                    .fill(&block, &mut workspace.window, &mut workspace.segments);
                 self.pack(&block, &mut workspace.packed);
                 self.run_block(rows.len(), &block, &mut workspace);
             }
@@ -221,104 +155,23 @@ impl<'a> Gradient<'a> {
 
     /// Fills the tables. The window's place is the same for all blocks.
     unsafe fn place_rows(&self, rows: Range<usize>, has_groups: bool, workspace: &mut Workspace) {
-        let Convolution {
-            rows: row_axis,
-            columns,
-            in_channels,
-            out_channels,
-            ..
-        } = *self.geometry;
-        let first = if self.in_place {
-            self.x.as_ptr()
-        } else {
-            workspace.window.as_ptr()
-        };
+        let channels = self.geometry.out_channels;
+        let first = self.unfolding.first(&workspace.window);
         let (lefts, outputs) = (workspace.tables.lefts(), workspace.tables.outputs());
         let (group_outputs, group) = (
             workspace.group_tables.outputs(),
             workspace.group.as_mut_ptr(),
         );
-        let lowest = |dilation: isize, taps: usize| dilation.min(0) * (taps as isize - 1);
         for (place, row) in rows.enumerate() {
-            let (tap, channel) = (row / in_channels, row % in_channels);
-            let (row_tap, column_tap) =
-                ((tap / columns.taps) as isize, (tap % columns.taps) as isize);
-            let down = row_tap * row_axis.dilation - lowest(row_axis.dilation, row_axis.taps);
-            let right = column_tap * columns.dilation - lowest(columns.dilation, columns.taps);
-            let offset =
-                down * self.row_length() as isize + right * in_channels as isize + channel as isize;
             // SAFETY: the tables were made for all of `rows`.
             unsafe {
-                *lefts.add(place) = first.wrapping_offset(offset);
-                *outputs.add(place) = self.output.wrapping_add(row * out_channels);
+                *lefts.add(place) = first.wrapping_offset(self.unfolding.row_offset(row));
+                *outputs.add(place) = self.output.wrapping_add(row * channels);
                 if has_groups {
-                    *group_outputs.add(place) = group.add(place * out_channels);
+                    *group_outputs.add(place) = group.add(place * channels);
                 }
             }
         }
-    }
-
-    /// Copies what a block reads and lists its runs: one per output line, from the lowest tap's place.
-    fn fill_window(&self, block: &Range<usize>, workspace: &mut Workspace) {
-        let Convolution {
-            rows,
-            columns,
-            in_channels,
-            ..
-        } = *self.geometry;
-        let (row_length, image_length) =
-            (self.row_length(), rows.input * columns.input * in_channels);
-        workspace.segments.clear();
-        let mut filled = 0;
-        if block.is_empty() {
-            return;
-        }
-        for Piece { image, lines } in self.pieces(block.clone()) {
-            let steps = rows.steps(lines.clone());
-            let mut start = (image * image_length) as isize + steps.start * row_length as isize;
-            if self.in_place {
-                start += columns.steps(0..1).start * in_channels as isize;
-            } else {
-                let length = steps.len() * row_length;
-                let to = &mut workspace.window[filled..filled + length];
-                self.frame.copy(
-                    self.geometry,
-                    &self.x[image * image_length..][..image_length],
-                    steps,
-                    to,
-                );
-                start = filled as isize;
-                filled += length;
-            }
-            for (number, line) in lines.enumerate() {
-                let first = (image * rows.output + line) * columns.output;
-                let run = first.max(block.start)..(first + columns.output).min(block.end);
-                let offset = number * rows.stride * row_length
-                    + (run.start - first) * columns.stride * in_channels;
-                self.push(
-                    &mut workspace.segments,
-                    Segment {
-                        offset: start + offset as isize,
-                        length: run.len(),
-                    },
-                );
-            }
-        }
-    }
-
-    /// Appends a run; one that continues the last becomes part of it.
-    fn push(&self, segments: &mut Vec<Segment>, segment: Segment) {
-        match segments.last_mut() {
-            Some(last) if last.offset + (last.length * self.step()) as isize == segment.offset => {
-                last.length += segment.length;
-            }
-            _ => segments.push(segment),
-        }
-    }
-
-    /// Floats from an output place's operand to the next one's.
-    fn step(&self) -> usize {
-        self.geometry.columns.stride * self.geometry.in_channels
     }
 
     /// Whether a single panel of whole vectors can read the output gradient where it is.
@@ -362,9 +215,9 @@ impl<'a> Gradient<'a> {
             rows: workspace.tables.lefts(),
             outputs,
             segments: &workspace.segments,
-            a_step: self.step(),
-            column: 0,
+            a_step: self.unfolding.step(),
             add: !block.start.is_multiple_of(K_GROUP),
+            order: Order::RowsFirst,
         };
         let (dy, packed) = (self.dy.as_ptr(), workspace.packed.as_ptr());
         let right = |panel: Panel| match self.reads_in_place() {

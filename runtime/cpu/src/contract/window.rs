@@ -7,8 +7,9 @@ use super::geometry::Convolution;
 /// The columns of a window, and how a place of the window maps to the input.
 #[derive(Clone)]
 pub(super) struct Frame {
-    /// Columns of the window, as input places; may lie outside the input.
+    /// Columns of the window, as input places; may lie outside the input. Only every `stride`-th is kept.
     pub(super) columns: Range<isize>,
+    pub(super) stride: usize,
     /// Window places per input place, per axis: above 1, zeros stand between the input's places.
     pub(super) spread: [usize; 2],
 }
@@ -16,7 +17,7 @@ pub(super) struct Frame {
 impl Frame {
     /// Floats in one row of the window.
     pub(super) fn row_length(&self, convolution: &Convolution) -> usize {
-        self.columns.len() * convolution.in_channels
+        self.columns.len().div_ceil(self.stride) * convolution.in_channels
     }
 
     /// Whether the input itself can serve: nothing outside it is read.
@@ -24,33 +25,29 @@ impl Frame {
         let inside =
             |places: &Range<isize>, input: usize| places.start >= 0 && places.end <= input as isize;
         self.spread == [1, 1]
+            && self.stride == 1
             && inside(&self.columns, convolution.columns.input)
             && inside(rows, convolution.rows.input)
     }
 
-    /// Copies window rows `rows` of one image to `to`, zeros where the input has no place.
+    /// Copies window row `row` of one image to `to`, zeros where the input has no place.
     pub(super) fn copy(
         &self,
         convolution: &Convolution,
         image: &[f32],
-        rows: Range<isize>,
+        row: isize,
         to: &mut [f32],
     ) {
         let row_length = convolution.columns.input * convolution.in_channels;
-        let length = self.row_length(convolution);
-        for (row, to) in rows.zip(to.chunks_exact_mut(length.max(1))) {
-            match place(row, self.spread[0], convolution.rows.input) {
-                Some(row) => {
-                    self.copy_row(convolution, &image[row * row_length..][..row_length], to)
-                }
-                None => to.fill(0.0),
-            }
+        match place(row, self.spread[0], convolution.rows.input) {
+            Some(row) => self.copy_row(convolution, &image[row * row_length..][..row_length], to),
+            None => to.fill(0.0),
         }
     }
 
     fn copy_row(&self, convolution: &Convolution, row: &[f32], to: &mut [f32]) {
         let channels = convolution.in_channels;
-        if self.spread[1] == 1 {
+        if self.spread[1] == 1 && self.stride == 1 {
             let input = convolution.columns.input as isize;
             let (start, end) = (
                 self.columns.start.clamp(0, input),
@@ -67,6 +64,7 @@ impl Frame {
         for (column, to) in self
             .columns
             .clone()
+            .step_by(self.stride)
             .zip(to.chunks_exact_mut(channels.max(1)))
         {
             match place(column, self.spread[1], convolution.columns.input) {
