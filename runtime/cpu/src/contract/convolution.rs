@@ -282,6 +282,7 @@ impl<'a> Layer<'a> {
                         columns: panel.columns,
                         width: panel.width,
                         to: packed[start..start + length * panel.width].as_mut_ptr(),
+                        panels: 1,
                     };
                     // SAFETY: the reach of the weight was checked; the destination is the slice taken above.
                     unsafe { (self.context.kernels.copy_panel)(&copy) }

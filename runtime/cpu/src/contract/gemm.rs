@@ -14,6 +14,8 @@ use crate::memory::{Scratch, scratch};
 const COLUMN_CHUNK: usize = 960;
 /// Rows whose left operands stay in the second cache level during a block; whole tiles of every height.
 const ROW_CHUNK: usize = 120;
+/// Panels copied side by side.
+const PANELS_TOGETHER: usize = 32;
 /// Multiply-adds below which waking another thread costs more than it saves.
 const SERIAL: usize = 200_000;
 
@@ -452,10 +454,20 @@ impl Region<'_> {
         packed: &mut [f32],
     ) {
         let (b, depth) = (&self.product.b, block.indices.len());
-        for panel in panels
-            .all()
-            .filter(|panel| !self.reads_b_in_place(panels, *panel))
-        {
+        let mut place = 0;
+        while place < panels.count() {
+            let panel = panels.panel(place);
+            // Row-major operands are copied some panels at a time: more of each row per visit.
+            let whole = panels.columns / panels.width - place;
+            let together = if b.column_stride == 1 {
+                whole.clamp(1, PANELS_TOGETHER)
+            } else {
+                1
+            };
+            place += together;
+            if self.reads_b_in_place(panels, panel) {
+                continue;
+            }
             let from = block.indices.start * b.row_stride
                 + (columns.start + panel.start) * b.column_stride;
             let copy = PanelCopy {
@@ -466,8 +478,9 @@ impl Region<'_> {
                 columns: panel.columns,
                 width: panel.width,
                 to: packed[panel.start * depth..].as_mut_ptr(),
+                panels: together,
             };
-            // SAFETY: the block and the panel lie inside the right operand; `packed` holds all panels.
+            // SAFETY: the block and the panels lie inside the right operand; `packed` holds all panels.
             unsafe { (self.kernels().copy_panel)(&copy) }
         }
     }
@@ -503,6 +516,7 @@ impl Region<'_> {
                     columns,
                     width,
                     to: packed,
+                    panels: 1,
                 };
                 // SAFETY: the part's rows and the block's indices lie inside the left operand.
                 unsafe { (self.kernels().copy_panel)(&copy) }

@@ -54,6 +54,9 @@ pub(crate) struct PanelCopy {
     pub(crate) columns: usize,
     pub(crate) width: usize,
     pub(crate) to: *mut f32,
+    /// Neighbouring panels to copy alike, each to where the one before ends. More than one only if all their columns
+    /// exist and lie next to each other.
+    pub(crate) panels: usize,
 }
 
 /// The functions compiled for one instruction set.
@@ -165,15 +168,19 @@ unsafe fn copy_rows<V: Vector>(copy: &PanelCopy) {
     // the vector.
     unsafe {
         for depth in 0..copy.depth {
-            let (from, to) = (
+            let (mut from, mut to) = (
                 copy.from.add(depth * copy.row_stride),
                 copy.to.add(depth * copy.width),
             );
-            for v in 0..whole {
-                V::load(from.add(v * V::LANES)).store(to.add(v * V::LANES));
-            }
-            if rest > 0 {
-                V::load_first(from.add(whole * V::LANES), rest).store(to.add(whole * V::LANES));
+            for _ in 0..copy.panels {
+                for v in 0..whole {
+                    V::load(from.add(v * V::LANES)).store(to.add(v * V::LANES));
+                }
+                if rest > 0 {
+                    V::load_first(from.add(whole * V::LANES), rest).store(to.add(whole * V::LANES));
+                }
+                from = from.wrapping_add(copy.columns);
+                to = to.wrapping_add(copy.depth * copy.width);
             }
         }
     }

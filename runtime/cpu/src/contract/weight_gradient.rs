@@ -196,6 +196,7 @@ impl<'a> Gradient<'a> {
                 columns: panel.columns,
                 width: panel.width,
                 to: packed[panel.start * block.len()..].as_mut_ptr(),
+                panels: 1,
             };
             // SAFETY: the block's places and the panel's channels lie inside `dy`; `packed` holds all panels.
             unsafe { (self.context.kernels.copy_panel)(&copy) }
