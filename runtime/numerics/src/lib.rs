@@ -14,6 +14,7 @@ pub mod functions;
 pub mod ops;
 pub mod random;
 pub mod reduce;
+pub mod sample;
 
 pub use ops::{Ops, Scalar};
 

@@ -24,10 +24,10 @@ pub(crate) const FUNCTIONS: [Function; 14] = [
     function("silu", scalar::silu, silu, 64.0),
     function("softplus", scalar::softplus, softplus, 2.0),
     function("erf", scalar::erf, erf, 1.25),
-    function("erfc", scalar::erfc, erfc, 7.0),
-    function("gelu", scalar::gelu, gelu, 7.5),
-    function("sin", scalar::sin, sin, 1.75),
-    function("cos", scalar::cos, cos, 1.75),
+    function("erfc", scalar::erfc, erfc, 7.5),
+    function("gelu", scalar::gelu, gelu, 8.0),
+    function("sin", scalar::sin, sin, 2.0),
+    function("cos", scalar::cos, cos, 2.0),
     function("rsqrt", scalar::rsqrt, rsqrt, 1.5),
 ];
 
