@@ -9,28 +9,29 @@
 //!
 //! | op | adjoint |
 //! |---|---|
-//! | `-a`, `a + b`, `a − b` | `−g`; `g`, `g`; `g`, `−g` |
+//! | `−a`, `a + b`, `a − b` | `−g`; `g`, `g`; `g`, `−g` |
 //! | `a · b`, `fma(a, b, c)` | `g·b`, `g·a`, `g` |
-//! | `a / b` | `g / b`, `−((g / b)·y)` |
-//! | `abs` | `a > 0 ? g : (a < 0 ? −g : 0)` |
-//! | `sqrt` | `g / (y + y)` |
-//! | `rsqrt` | `g·(((y·y)·y)·−½)` |
+//! | `a / b` | `q = g / b`, `−(q·y)` |
+//! | `abs` | `a < 0 ? −g : (a > 0 ? g : 0)` |
+//! | `sqrt`, `rsqrt` | `(g·½) / y`, `((g·−½)·y)·(y·y)` |
 //! | `exp`, `log` | `g·y`, `g / a` |
 //! | `tanh`, `sigmoid` | `g·(1 − y·y)`, `g·(y·(1 − y))` |
-//! | `erf`, `erfc` | `g·(exp(−(a·a))·±2/√π)` |
-//! | `gelu` | `g·(½·erfc(a·−1/√2) + (a·1/√(2π))·exp((a·a)·−½))` |
+//! | `erf`, `erfc` | `(g·±2/√π)·exp(−(a·a))` |
+//! | `gelu` | `g·fma(a, c·exp((−½·a)·a), ½·erfc(a·−1/√2))`, `c = 1/√(2π)` |
 //! | `relu` | `a > 0 ? g : 0` |
 //! | `sin`, `cos` | `g·cos a`, `−(g·sin a)` |
 //! | `min`, `max` | `g` to the one chosen, 0 to the other |
-//! | `pow` | `g·(b·pow(a, b − 1))`, `g·(a == 0 ? 0 : y·log a)` |
+//! | `pow` | `g·(b·pow(a, b − 1))`, `g·(y·log a)` |
 //! | `select` | `c ? g : 0`, `c ? 0 : g` |
 //! | broadcast, sum | each the other's |
 //! | rename, merge, split, slice, pad, concat | their inverses |
 //! | reduce max, min | `g` to the first index of the largest (of −a: smallest), else 0 |
-//! | contraction | `g` contracted with the other operand over the axes that only that one has, in its order |
-//! | contraction of windows | see `adjoint::window` |
+//! | contraction | `g` contracted with the other operand over the axes only those two have, in `g`'s order |
+//! | windows, alone or contracted | see `adjoint::window` |
 //! | gather | one-hot of the index contracted with `g` over the index's own axes; times `g` if it has none |
-//! | composites | as [`mmh_ir::Composite`] says, sharing the forward pass's intermediates |
+//! | composites | as [`mmh_ir::Composite`] says, sharing the forward pass's intermediates; a normalisation by statistics that do |
+//! | | not depend on what is differentiated: `g·r` |
+//! | attention | `p = e / s`; `dv = contract(p, g)`; `dp = contract(g, v)`; `ds = p·(dp − sum(p·dp))`; `dq`, `dk` = `contract(ds, k)·scale`, `contract(ds, q)·scale` |
 
 use crate::adjoint;
 use crate::builder::Builder;

@@ -89,6 +89,19 @@ impl Builder<'_> {
         self.f32(Op::Contract { over }, &[a, b], shape.clone())
     }
 
+    /// `adjoint` contracted with `other` over the axes both have and `shape` lacks, in the order of `adjoint`.
+    pub(crate) fn contract_to(
+        &mut self,
+        adjoint: ValueId,
+        other: ValueId,
+        shape: &Shape,
+    ) -> ValueId {
+        let both = self.graph.shape(adjoint).axes();
+        let both = both.filter(|a| self.graph.shape(other).has(a) && !shape.has(a));
+        let over: Vec<Axis> = both.cloned().collect();
+        self.contract(adjoint, other, &over, shape)
+    }
+
     /// `value` with exactly the axes of `shape`: repeated along those it lacks, summed over those it has too many, in its own
     /// order of them.
     pub(crate) fn fit(&mut self, value: ValueId, shape: &Shape) -> ValueId {

@@ -44,12 +44,18 @@ impl Optimiser<'_> {
         let updates = trained.iter().flat_map(|parameter| {
             let group = usize::try_from(parameter.group).ok();
             match group.and_then(|n| self.groups.get(n)).cloned() {
-                Some(OptimiserGroup::Sgd { momentum, nesterov, decay, .. }) => {
-                    self.sgd(parameter, momentum, nesterov, decay)
-                }
-                Some(OptimiserGroup::Adam { betas, decay, decoupled, .. }) => {
-                    self.adam(parameter, betas, decay, decoupled)
-                }
+                Some(OptimiserGroup::Sgd {
+                    momentum,
+                    nesterov,
+                    decay,
+                    ..
+                }) => self.sgd(parameter, momentum, nesterov, decay),
+                Some(OptimiserGroup::Adam {
+                    betas,
+                    decay,
+                    decoupled,
+                    ..
+                }) => self.adam(parameter, betas, decay, decoupled),
                 None => vec![],
             }
         });
@@ -67,7 +73,11 @@ impl Optimiser<'_> {
             let mu = b.constant(momentum as f32);
             let v = b.map(MapOp::Fma, &[mu, old, g]);
             let v = b.fit(v, &b.shape(p.value));
-            direction = if nesterov { b.map(MapOp::Fma, &[mu, v, g]) } else { v };
+            direction = if nesterov {
+                b.map(MapOp::Fma, &[mu, v, g])
+            } else {
+                v
+            };
             updates.push(Update { slot, value: v });
         }
         let next = self.descend(p, rate, direction, p.value);
@@ -105,7 +115,10 @@ impl Optimiser<'_> {
         let shape = b.shape(p.value);
         let minus = b.map(MapOp::Neg, &[rate]);
         let value = b.map_to(MapOp::Fma, &[minus, direction, from], &shape);
-        Update { slot: p.slot, value }
+        Update {
+            slot: p.slot,
+            value,
+        }
     }
 
     /// `fma(decay, p, g)`; `g` where there is no decay.
@@ -127,8 +140,14 @@ impl Optimiser<'_> {
             order.push((slot.map(|s| s.path.clone()).unwrap_or_default(), p.gradient));
         }
         order.sort();
-        let mut b = Builder { graph: self.graph, origin: Origin::default() };
-        let squares: Vec<ValueId> = order.iter().map(|(_, g)| sum_of_squares(&mut b, *g)).collect();
+        let mut b = Builder {
+            graph: self.graph,
+            origin: Origin::default(),
+        };
+        let squares: Vec<ValueId> = order
+            .iter()
+            .map(|(_, g)| sum_of_squares(&mut b, *g))
+            .collect();
         let total = sum_of_scalars(&mut b, &squares);
         let norm = b.map(MapOp::Sqrt, &[total]);
         let limit = b.constant(limit as f32);
@@ -146,7 +165,10 @@ impl Optimiser<'_> {
     fn moment(&mut self, p: &Trained, name: &str) -> (u32, ValueId) {
         let ty = self.graph.ty(p.value).clone();
         let owner = usize::try_from(p.slot).ok().and_then(|n| self.state.get(n));
-        let path = format!("{}/{name}", owner.map(|s| s.path.as_str()).unwrap_or_default());
+        let path = format!(
+            "{}/{name}",
+            owner.map(|s| s.path.as_str()).unwrap_or_default()
+        );
         let place = self.state.iter().position(|s| s.path == path);
         let place = place.unwrap_or_else(|| {
             self.state.push(StateDecl {
@@ -158,7 +180,10 @@ impl Optimiser<'_> {
             self.state.len() - 1
         });
         let slot = u32::try_from(place).unwrap_or(u32::MAX);
-        (slot, self.builder(p).push(Op::Input(Input::State(slot)), &[], ty))
+        (
+            slot,
+            self.builder(p).push(Op::Input(Input::State(slot)), &[], ty),
+        )
     }
 
     fn scalar(&mut self, scalar: StepScalar, p: &Trained) -> ValueId {
@@ -169,12 +194,16 @@ impl Optimiser<'_> {
         });
         let number = u32::try_from(place).unwrap_or(u32::MAX);
         let ty = Type::new(DType::F32, Shape::scalar());
-        self.builder(p).push(Op::Input(Input::Scalar(number)), &[], ty)
+        self.builder(p)
+            .push(Op::Input(Input::Scalar(number)), &[], ty)
     }
 
     fn builder(&mut self, p: &Trained) -> Builder<'_> {
         let origin = self.graph.node(p.value).origin;
-        Builder { graph: self.graph, origin }
+        Builder {
+            graph: self.graph,
+            origin,
+        }
     }
 }
 
@@ -196,8 +225,16 @@ fn sum_of_squares(b: &mut Builder<'_>, g: ValueId) -> ValueId {
 /// One sum over rank-0 values, in order.
 fn sum_of_scalars(b: &mut Builder<'_>, values: &[ValueId]) -> ValueId {
     let axis = Axis::new("parameter");
-    let line = |size| Shape(vec![Dim { axis: axis.clone(), size }]);
-    let parts: Vec<ValueId> = values.iter().map(|&v| b.f32(Op::Broadcast, &[v], line(1))).collect();
+    let line = |size| {
+        Shape(vec![Dim {
+            axis: axis.clone(),
+            size,
+        }])
+    };
+    let parts: Vec<ValueId> = values
+        .iter()
+        .map(|&v| b.f32(Op::Broadcast, &[v], line(1)))
+        .collect();
     let joined = b.f32(Op::Concat { axis: axis.clone() }, &parts, line(parts.len()));
     b.sum(std::slice::from_ref(&axis), joined)
 }

@@ -17,8 +17,14 @@ pub fn simplify(program: &mut Program) {
 }
 
 fn roots(program: &Program) -> Vec<ValueId> {
-    let named = program.results.iter().chain(&program.guards).map(|n| n.value);
-    named.chain(program.updates.iter().map(|u| u.value)).collect()
+    let named = program
+        .results
+        .iter()
+        .chain(&program.guards)
+        .map(|n| n.value);
+    named
+        .chain(program.updates.iter().map(|u| u.value))
+        .collect()
 }
 
 fn rename(program: &mut Program, values: &[ValueId]) {
@@ -43,13 +49,23 @@ fn rebuild(graph: &Graph, keep: impl Fn(ValueId) -> bool, share: bool) -> (Graph
         }
         let node = graph.node(value);
         let inputs = node.inputs.iter();
-        let inputs: Vec<ValueId> = inputs.map(|v| values.get(v.index()).copied().unwrap_or(*v)).collect();
-        let inputs = if share { unspread(&result, node, inputs) } else { inputs };
+        let inputs: Vec<ValueId> = inputs
+            .map(|v| values.get(v.index()).copied().unwrap_or(*v))
+            .collect();
+        let inputs = if share {
+            unspread(&result, node, inputs)
+        } else {
+            inputs
+        };
         let same = (node.op.clone(), inputs.clone(), node.ty.clone());
-        let found = if share { known.get(&same).copied() } else { None };
-        let new = found.or_else(|| whole(&result, node, &inputs)).unwrap_or_else(|| {
-            result.push(node.op.clone(), inputs, node.ty.clone(), node.origin)
-        });
+        let found = if share {
+            known.get(&same).copied()
+        } else {
+            None
+        };
+        let new = found
+            .or_else(|| whole(&result, node, &inputs))
+            .unwrap_or_else(|| result.push(node.op.clone(), inputs, node.ty.clone(), node.origin));
         known.insert(same, new);
         values.push(new);
     }
@@ -62,7 +78,12 @@ fn whole(graph: &Graph, node: &Node, inputs: &[ValueId]) -> Option<ValueId> {
     let same = graph.ty(operand) == &node.ty;
     match &node.op {
         Op::Broadcast | Op::Rename { .. } => same.then_some(operand),
-        Op::Slice { start: 0, step: 1, .. } | Op::Pad { before: 0, step: 1, .. } => same.then_some(operand),
+        Op::Slice {
+            start: 0, step: 1, ..
+        }
+        | Op::Pad {
+            before: 0, step: 1, ..
+        } => same.then_some(operand),
         _ => None,
     }
 }
@@ -74,7 +95,9 @@ fn unspread(graph: &Graph, node: &Node, inputs: Vec<ValueId>) -> Vec<ValueId> {
     }
     let mut result = inputs.clone();
     for place in 0..inputs.len() {
-        let Some(current) = result.get(place).copied() else { continue };
+        let Some(current) = result.get(place).copied() else {
+            continue;
+        };
         let source = match &graph.node(current).op {
             Op::Broadcast => graph.node(current).inputs.first().copied(),
             _ => None,
@@ -85,11 +108,14 @@ fn unspread(graph: &Graph, node: &Node, inputs: Vec<ValueId>) -> Vec<ValueId> {
             *slot = source;
         }
         let shapes: Vec<&Shape> = candidate.iter().map(|&v| graph.shape(v)).collect();
-        let covered = node.ty.shape.axes().all(|axis| shapes.iter().any(|s| s.has(axis)));
+        let covered = node
+            .ty
+            .shape
+            .axes()
+            .all(|axis| shapes.iter().any(|s| s.has(axis)));
         if covered {
             result = candidate;
         }
     }
     result
 }
-

@@ -6,109 +6,13 @@ use mmh_interpret::values;
 use mmh_ir::device::{Feed, State, Tensor};
 use mmh_ir::plan::Program;
 use mmh_ir::{
-    Axis, Composite, DType, Dim, Graph, Input, Literal, MapOp, Op, Origin, ReduceKind, Shape, Type,
-    ValueId, Window,
+    Axis, Composite, DType, Graph, Input, Literal, MapOp, Op, Origin, ReduceKind, Shape, Type,
+    ValueId,
 };
 use mmh_plan::differentiate;
 use proptest::prelude::*;
+use support::maker::{Maker, axes, window};
 use support::{evaluate, noise, state_inputs};
-
-/// Builds graphs for tests.
-#[derive(Default)]
-struct Maker {
-    graph: Graph,
-    slots: u32,
-}
-
-impl Maker {
-    fn param(&mut self, dims: &[(&str, usize)]) -> ValueId {
-        let op = Op::Input(Input::State(self.slots));
-        self.slots += 1;
-        self.f32(op, &[], Shape::of(dims))
-    }
-
-    /// An i32 column with numbers below `below`.
-    fn index(&mut self, below: u32, dims: &[(&str, usize)]) -> ValueId {
-        let ty = Type::new(DType::I32, Shape::of(dims));
-        self.graph
-            .push(Op::Input(Input::Column(below)), vec![], ty, Origin(0))
-    }
-
-    fn f32(&mut self, op: Op, inputs: &[ValueId], shape: Shape) -> ValueId {
-        self.graph
-            .push(op, inputs.to_vec(), Type::f32(shape), Origin(0))
-    }
-
-    fn map(&mut self, op: MapOp, inputs: &[ValueId]) -> ValueId {
-        self.graph.map(op, inputs, Origin(0))
-    }
-
-    fn constant(&mut self, value: f32) -> ValueId {
-        self.graph.constant(value, Origin(0))
-    }
-
-    fn contract(&mut self, a: ValueId, b: ValueId, over: &[&str]) -> ValueId {
-        self.graph.contract(a, b, &axes(over), Origin(0))
-    }
-
-    fn reduce(&mut self, kind: ReduceKind, over: &[&str], x: ValueId) -> ValueId {
-        self.graph.reduce(kind, &axes(over), x, Origin(0))
-    }
-
-    /// `x` kept away from kinks and poles: `x·x + ½`.
-    fn positive(&mut self, x: ValueId) -> ValueId {
-        let half = self.constant(0.5);
-        self.map(MapOp::Fma, &[x, x, half])
-    }
-
-    /// A sum of the elements with different weights, so that no adjoint is constant.
-    fn loss(&mut self, y: ValueId) -> ValueId {
-        let shape = self.graph.shape(y).clone();
-        let over: Vec<Axis> = shape.axes().cloned().collect();
-        let op = Op::Input(Input::Column(1_000));
-        let weights = self.f32(op, &[], shape);
-        let weighted = self.map(MapOp::Mul, &[y, weights]);
-        if over.is_empty() {
-            return weighted;
-        }
-        self.graph
-            .reduce(ReduceKind::Sum, &over, weighted, Origin(0))
-    }
-
-    fn window(&mut self, x: ValueId, window: Window, places: usize, taps: usize) -> ValueId {
-        let mut dims = self.graph.shape(x).0.clone();
-        for dim in &mut dims {
-            if dim.axis == window.axis {
-                *dim = Dim {
-                    axis: window.out.clone(),
-                    size: places,
-                };
-            }
-        }
-        dims.push(Dim {
-            axis: window.tap.clone(),
-            size: taps,
-        });
-        self.f32(Op::Window(window), &[x], Shape(dims))
-    }
-}
-
-fn axes(names: &[&str]) -> Vec<Axis> {
-    names.iter().map(|n| Axis::new(n)).collect()
-}
-
-fn window(axis: &str, tap: &str, [stride, dilation, offset]: [i64; 3], fill: f32) -> Window {
-    Window {
-        axis: axis.into(),
-        out: axis.into(),
-        tap: tap.into(),
-        stride,
-        dilation,
-        offset,
-        divide: 1,
-        fill: Literal(fill),
-    }
-}
 
 /// Elements of an input: i32 columns count below their number, all else is noise.
 fn element(graph: &Graph, seed: u64, input: Input) -> Vec<f64> {
@@ -429,6 +333,19 @@ proptest! {
         let sum = m.reduce(ReduceKind::Sum, &["b", "c"], square);
         let variance = m.map(MapOp::Div, &[sum, count]);
         let normalise = Composite::Normalise { over: axes(&["b", "c"]), epsilon: Literal(0.125) };
+        let shape = m.graph.shape(x).clone();
+        let y = m.f32(Op::Composite(normalise), &[x, mean, variance], shape);
+        check(m, y, seed)?;
+    }
+
+    #[test]
+    fn normalise_by_running_statistics((a, b, _) in sizes(), seed in 0..1000_u64) {
+        let mut m = Maker::default();
+        let x = m.param(&[("b", b), ("a", a)]);
+        let mean = m.f32(Op::Input(Input::Column(1)), &[], Shape::of(&[("a", a)]));
+        let variance = m.f32(Op::Input(Input::Column(2)), &[], Shape::of(&[("a", a)]));
+        let variance = m.positive(variance);
+        let normalise = Composite::Normalise { over: axes(&["b"]), epsilon: Literal(0.125) };
         let shape = m.graph.shape(x).clone();
         let y = m.f32(Op::Composite(normalise), &[x, mean, variance], shape);
         check(m, y, seed)?;

@@ -2,7 +2,7 @@
 
 use super::Rule;
 use crate::autodiff::Tape;
-use crate::builder::{Builder, missing};
+use crate::builder::Builder;
 use crate::lower::{Saved, one_hot};
 use mmh_ir::{Axis, Composite, Literal, MapOp, Shape, ValueId};
 
@@ -29,7 +29,16 @@ impl Rule<'_> {
                 });
             }
             (Composite::Normalise { over, .. }, Saved::Normalise { r, y }) => {
-                self.one(tape, |b, g, shape| normalise(b, over, [r, y, g], shape));
+                let follow = [1, 2]
+                    .iter()
+                    .any(|&n| self.operand(n).is_some_and(|v| tape.needs(v)));
+                self.one(tape, |b, g, shape| {
+                    if follow {
+                        normalise(b, over, [r, y, g], shape)
+                    } else {
+                        b.map_to(MapOp::Mul, &[g, r], shape)
+                    }
+                });
             }
             (Composite::Attend { key, scale, .. }, Saved::Attend { e, s }) => {
                 self.attend(tape, key, *scale, [e, s]);
@@ -48,27 +57,21 @@ impl Rule<'_> {
         let shape = b.shape(e);
         let p = b.map_to(MapOp::Div, &[e, s], &shape);
         if on_v {
-            self.give(tape, 2, |b, g, shape| contract_free(b, g, p, shape));
+            self.give(tape, 2, |b, g, shape| b.contract_to(g, p, shape));
         }
         if on_q || on_k {
             let mut b = self.builder(tape);
-            let dp = contract_free(&mut b, self.g, v, &shape);
+            let dp = b.contract_to(self.g, v, &shape);
             let ds = softmax(&mut b, std::slice::from_ref(key), p, dp, &shape);
             for (n, other) in [(0, k), (1, q)] {
                 self.give(tape, n, |b, _, shape| {
-                    let product = contract_free(b, ds, other, shape);
+                    let product = b.contract_to(ds, other, shape);
                     let scale = b.constant(scale.0);
                     b.map(MapOp::Mul, &[product, scale])
                 });
             }
         }
     }
-}
-
-/// `a` contracted with `b` over the axes that only `b` has, seen from `shape`, in the order of `b`.
-fn contract_free(m: &mut Builder<'_>, a: ValueId, b: ValueId, shape: &Shape) -> ValueId {
-    let free = missing(m.graph.shape(b), shape);
-    m.contract(a, b, &free, shape)
 }
 
 /// `y·(g − sum(g·y))`.

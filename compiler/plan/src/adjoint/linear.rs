@@ -80,10 +80,7 @@ impl Rule<'_> {
             let needed = self.operand(n).is_some_and(|v| tape.needs(v));
             if needed && !self.convolution(tape, over, n, other) {
                 let other = self.now(tape, other);
-                self.give(tape, n, |b, g, shape| {
-                    let free = missing(b.graph.shape(other), shape);
-                    b.contract(g, other, &free, shape)
-                });
+                self.give(tape, n, |b, g, shape| b.contract_to(g, other, shape));
             }
         }
     }

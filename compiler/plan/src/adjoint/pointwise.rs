@@ -126,11 +126,8 @@ impl Rule<'_> {
             self.scaled(m, g, slope)
         });
         self.give(tape, 1, |m, g, _| {
-            let zero = m.constant(0.0);
             let log = m.map(MapOp::Log, &[a]);
             let slope = m.map(MapOp::Mul, &[y, log]);
-            let at_zero = m.map(MapOp::Eq, &[a, zero]);
-            let slope = m.map(MapOp::Select, &[at_zero, zero, slope]);
             self.scaled(m, g, slope)
         });
     }
@@ -141,10 +138,20 @@ fn unary(m: &mut Builder<'_>, op: MapOp, g: ValueId, a: ValueId, y: ValueId) -> 
         MapOp::Neg => m.map(MapOp::Neg, &[g]),
         MapOp::Abs => absolute(m, g, a),
         MapOp::Sqrt => {
-            let twice = m.map(MapOp::Add, &[y, y]);
-            m.map(MapOp::Div, &[g, twice])
+            let half = m.constant(0.5);
+            let scaled = m.map(MapOp::Mul, &[g, half]);
+            m.map(MapOp::Div, &[scaled, y])
+        }
+        MapOp::Rsqrt => {
+            let half = m.constant(-0.5);
+            let scaled = m.map(MapOp::Mul, &[g, half]);
+            let once = m.map(MapOp::Mul, &[scaled, y]);
+            let square = m.map(MapOp::Mul, &[y, y]);
+            m.map(MapOp::Mul, &[once, square])
         }
         MapOp::Log => m.map(MapOp::Div, &[g, a]),
+        MapOp::Erf => bell(m, g, a, TWO_BY_ROOT_PI),
+        MapOp::Erfc => bell(m, g, a, -TWO_BY_ROOT_PI),
         MapOp::Relu => {
             let zero = m.constant(0.0);
             let positive = m.map(MapOp::Gt, &[a, zero]);
@@ -164,11 +171,11 @@ fn unary(m: &mut Builder<'_>, op: MapOp, g: ValueId, a: ValueId, y: ValueId) -> 
 
 fn absolute(m: &mut Builder<'_>, g: ValueId, a: ValueId) -> ValueId {
     let zero = m.constant(0.0);
+    let above = m.map(MapOp::Gt, &[a, zero]);
+    let rest = m.map(MapOp::Select, &[above, g, zero]);
     let below = m.map(MapOp::Lt, &[a, zero]);
     let minus = m.map(MapOp::Neg, &[g]);
-    let rest = m.map(MapOp::Select, &[below, minus, zero]);
-    let above = m.map(MapOp::Gt, &[a, zero]);
-    m.map(MapOp::Select, &[above, g, rest])
+    m.map(MapOp::Select, &[below, minus, rest])
 }
 
 /// The derivative, for operations whose adjoint is `g` times it; `None` where it is 1.
@@ -176,12 +183,6 @@ fn slope(m: &mut Builder<'_>, op: MapOp, a: ValueId, y: ValueId) -> Option<Value
     Some(match op {
         MapOp::Exp => y,
         MapOp::Sin => m.map(MapOp::Cos, &[a]),
-        MapOp::Rsqrt => {
-            let square = m.map(MapOp::Mul, &[y, y]);
-            let cube = m.map(MapOp::Mul, &[square, y]);
-            let half = m.constant(-0.5);
-            m.map(MapOp::Mul, &[cube, half])
-        }
         MapOp::Tanh => {
             let one = m.constant(1.0);
             let square = m.map(MapOp::Mul, &[y, y]);
@@ -192,23 +193,22 @@ fn slope(m: &mut Builder<'_>, op: MapOp, a: ValueId, y: ValueId) -> Option<Value
             let rest = m.map(MapOp::Sub, &[one, y]);
             m.map(MapOp::Mul, &[y, rest])
         }
-        MapOp::Erf => bell(m, a, TWO_BY_ROOT_PI),
-        MapOp::Erfc => bell(m, a, -TWO_BY_ROOT_PI),
         MapOp::Gelu => gelu_slope(m, a),
         _ => return None,
     })
 }
 
-/// `exp(−(a·a)) · height`.
-fn bell(m: &mut Builder<'_>, a: ValueId, height: f32) -> ValueId {
+/// `(g · height) · exp(−(a·a))`.
+fn bell(m: &mut Builder<'_>, g: ValueId, a: ValueId, height: f32) -> ValueId {
     let height = m.constant(height);
+    let scaled = m.map(MapOp::Mul, &[g, height]);
     let square = m.map(MapOp::Mul, &[a, a]);
     let minus = m.map(MapOp::Neg, &[square]);
     let e = m.map(MapOp::Exp, &[minus]);
-    m.map(MapOp::Mul, &[e, height])
+    m.map(MapOp::Mul, &[scaled, e])
 }
 
-/// The normal distribution's share below `a`, plus `a` times its density.
+/// The normal distribution's share below `a`, plus `a` times its density: `fma(a, c·exp((−½·a)·a), ½·erfc(a·−1/√2))`.
 fn gelu_slope(m: &mut Builder<'_>, a: ValueId) -> ValueId {
     let scale = m.constant(MINUS_BY_ROOT_TWO);
     let half = m.constant(0.5);
@@ -217,10 +217,9 @@ fn gelu_slope(m: &mut Builder<'_>, a: ValueId) -> ValueId {
     let share = m.map(MapOp::Mul, &[half, tail]);
     let height = m.constant(BY_ROOT_TWO_PI);
     let minus_half = m.constant(-0.5);
-    let square = m.map(MapOp::Mul, &[a, a]);
-    let exponent = m.map(MapOp::Mul, &[square, minus_half]);
+    let halved = m.map(MapOp::Mul, &[minus_half, a]);
+    let exponent = m.map(MapOp::Mul, &[halved, a]);
     let e = m.map(MapOp::Exp, &[exponent]);
-    let line = m.map(MapOp::Mul, &[a, height]);
-    let density = m.map(MapOp::Mul, &[line, e]);
-    m.map(MapOp::Add, &[share, density])
+    let density = m.map(MapOp::Mul, &[height, e]);
+    m.map(MapOp::Fma, &[a, density, share])
 }

@@ -1,7 +1,7 @@
 //! Windows, always in gather form: every source element collects from the windows that read it, nothing is scattered.
 //!
 //! *Convolution.* Where a contraction takes the taps of windows away, the adjoint of what is read is ONE contraction of `g`'s
-//! adjoint windows with the other operand, over (taps as in the forward contraction, then the other operand's own axes).
+//! adjoint windows with the other operand, over (taps as in the forward contraction, then the other operand's own axes as in `g`).
 //!
 //! *Windows alone* (pools, moving sums). Their adjoint `a` over (out `o`, tap `t`) is
 //! - summed over taps after the adjoint window, where `a` is the same for every tap;
@@ -11,7 +11,7 @@
 
 use super::Rule;
 use crate::autodiff::{NotDifferentiable, Tape, Use};
-use crate::builder::{Builder, missing, replaced, with_last};
+use crate::builder::{Builder, replaced, with_last};
 use mmh_ir::{Axis, Literal, Op, Shape, ValueId, Window};
 
 impl Rule<'_> {
@@ -47,7 +47,11 @@ impl Rule<'_> {
         let taps = over
             .iter()
             .filter(|axis| windows.iter().any(|(w, _)| &&w.tap == axis));
-        let own = missing(weights, patches);
+        let result = &self.node.ty.shape;
+        let own = result
+            .axes()
+            .filter(|a| weights.has(a) && !patches.has(a))
+            .cloned();
         let chain: Vec<Axis> = taps.cloned().chain(own).collect();
         let weight = tape.value(weight);
         let shape = forward.shape(source).clone();

@@ -6,6 +6,8 @@
     reason = "the platform's functions are independent of the contract's own"
 )]
 
+pub(crate) mod maker;
+
 use mmh_ir::{Axis, Composite, Dim, Graph, Input, MapOp, Op, ReduceKind, Shape, ValueId, Window};
 
 /// A value in f64, whatever its element type.
@@ -121,7 +123,7 @@ fn operation(op: &Op, x: &[&Value], shape: &Shape, input: &dyn Fn(Input) -> Vec<
         Op::Contract { over } => contracted(x[0], x[1], over, shape),
         Op::Gather { axis } => Value::make(shape, |p| x[0].at(&with(p, axis, x[1].at(p) as usize))),
         Op::OneHot { axis } => Value::make(shape, |p| {
-            f64::from(u8::from(x[1 - 1].at(p) as usize == along(p, axis)))
+            f64::from(u8::from(x[0].at(p) as usize == along(p, axis)))
         }),
         Op::Composite(c) => composite(c, x, shape),
     }
