@@ -2,7 +2,10 @@
 
 mod common;
 
-use mmh_legacy::replay::{DataSet, Recorded, ReplaySeed, parse_report, replay, write_files};
+use mmh_legacy::replay::{
+    DataSet, Recorded, ReplaySeed, RowShape, parse_report, published, published_for, replay,
+    write_files, write_rows,
+};
 use serde_json::{Value, json};
 
 fn vectors() -> Value {
@@ -162,4 +165,60 @@ fn files_are_written_whole_or_not_at_all() {
         "legacy::output-exists"
     );
     assert_eq!(common::listing(folder.path()), ["set"]);
+}
+
+#[test]
+fn the_published_reports_are_known_by_seed() {
+    let mut recorded = recorded();
+    recorded.sort_by_key(|report| (report.replay_seed, report.total_size_bytes));
+    let published: Vec<_> = published().collect();
+    assert_eq!(published, recorded);
+    let seed = ReplaySeed {
+        seed: 12345,
+        total_bytes: 50 << 20,
+    };
+    assert_eq!(
+        published_for(seed).map(|report| report.total_files),
+        Some(97)
+    );
+    assert_eq!(
+        published_for(ReplaySeed {
+            seed: 12346,
+            ..seed
+        }),
+        None
+    );
+}
+
+#[test]
+fn rows_are_windows_with_the_class_of_their_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let to = folder.path().join("rows.csv");
+    let seed = ReplaySeed {
+        seed: 12345,
+        total_bytes: 2_000_000,
+    };
+    let shape = RowShape {
+        width: 4,
+        every: 100_000,
+    };
+    let rows = write_rows(seed, shape, &to).expect("a free name");
+    let text = std::fs::read_to_string(&to).expect("the table");
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("class,byte_0,byte_1,byte_2,byte_3"));
+    let mut expected = Vec::new();
+    for file in DataSet::new(seed) {
+        for start in (0..file.bytes.len()).step_by(100_000) {
+            if let Some([a, b, c, d]) = file.bytes.get(start..start + 4) {
+                expected.push(format!("{},{a},{b},{c},{d}", file.class.label()));
+            }
+        }
+    }
+    assert_eq!(lines.collect::<Vec<_>>(), expected);
+    assert_eq!(rows, expected.len() as u64);
+    assert_eq!(
+        common::code(write_rows(seed, shape, &to)),
+        "legacy::output-exists"
+    );
+    assert_eq!(common::listing(folder.path()), ["rows.csv"]);
 }

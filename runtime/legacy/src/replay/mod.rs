@@ -6,6 +6,7 @@
 mod draws;
 mod files;
 mod report;
+mod rows;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 
 pub use files::{DataSet, FileClass, GeneratedFile};
-pub use report::{Recorded, parse_report};
+pub use report::{Recorded, parse_report, published, published_for};
+pub use rows::{RowShape, write_rows};
 
 /// The size that V1 called 0: 50 MiB.
 pub const DEFAULT_BYTES: u64 = 50 << 20;
