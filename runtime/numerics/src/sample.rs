@@ -8,6 +8,12 @@ pub fn bilinear(y: f32, x: f32, pixel: impl Fn(i32, i32) -> f32) -> f32 {
     let (down, across) = (y - top, x - left);
     let (row, column) = (top as i32, left as i32);
     let blend = |t: f32, a: f32, b: f32| t.mul_add(b - a, a);
-    let line = |row: i32| blend(across, pixel(row, column), pixel(row, column.wrapping_add(1)));
+    let line = |row: i32| {
+        blend(
+            across,
+            pixel(row, column),
+            pixel(row, column.wrapping_add(1)),
+        )
+    };
     blend(down, line(row), line(row.wrapping_add(1)))
 }

@@ -22,7 +22,7 @@ pub(crate) const FUNCTIONS: [Function; 14] = [
     function("tanh", scalar::tanh, f64::tanh, 6.0),
     function("sigmoid", scalar::sigmoid, sigmoid, 2.5),
     function("silu", scalar::silu, silu, 64.0),
-    function("softplus", scalar::softplus, softplus, 2.0),
+    function("softplus", scalar::softplus, softplus, 2.25),
     function("erf", scalar::erf, erf, 1.25),
     function("erfc", scalar::erfc, erfc, 7.5),
     function("gelu", scalar::gelu, gelu, 8.0),
