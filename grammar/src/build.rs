@@ -286,7 +286,7 @@ fn node_kind(rule: Rule) -> Option<Kind> {
         Rule::call => Kind::Call,
         Rule::args => Kind::Args,
         Rule::arg => Kind::Arg,
-        Rule::path => Kind::Path,
+        Rule::path | Rule::like_path => Kind::Path,
         _ => return None,
     })
 }

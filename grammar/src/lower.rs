@@ -530,7 +530,7 @@ fn text(tree: &Tree, id: NodeId) -> Text {
     let (mut value, mut escaped) = (String::with_capacity(inner.len()), false);
     for letter in inner.chars() {
         match (escaped, letter) {
-            (false, '\\') => escaped = true,
+            (false, '\\') => {}
             (true, 'n') => value.push('\n'),
             (true, 't') => value.push('\t'),
             _ => value.push(letter),

@@ -86,16 +86,16 @@ pub(crate) fn edition(source: SourceId, tree: &Tree) -> Option<Diagnostic> {
 /// A bracket without its closer; several at one place are one mistake.
 pub(crate) fn unclosed(source: SourceId, tree: &Tree, id: NodeId) -> Diagnostic {
     let at = tree.span(id).end;
-    let same =
-        |other: &NodeId| tree.kind(*other) == Kind::MissingClose && tree.span(*other).end == at;
-    let openers: Vec<NodeId> = tree
-        .nodes()
-        .filter(same)
-        .filter_map(|other| tree.parent(other))
+    // Brackets that should end at one place stand inside each other.
+    let open_here = |bracket: &NodeId| {
+        let last = tree.children(*bracket).last();
+        last.is_some_and(|end| tree.kind(*end) == Kind::MissingClose && tree.span(*end).end == at)
+    };
+    let inner_first: Vec<NodeId> = tree
+        .ancestors(id)
+        .filter(open_here)
         .filter_map(|it| opener(tree, it))
         .collect();
-    let mut inner_first = openers;
-    inner_first.sort_by_key(|it| std::cmp::Reverse(tree.span(*it).start));
     let closers: String = inner_first
         .iter()
         .map(|it| closer(tree.text_of(*it)))

@@ -93,10 +93,15 @@ impl Tree {
 
     /// The token at a byte; at the seam of two, the one that starts there.
     pub fn token_at(&self, offset: u32) -> Option<NodeId> {
-        self.tokens().find(|id| {
-            let span = self.span(*id);
-            span.start <= offset && offset < span.end
-        })
+        let mut at = Self::ROOT;
+        loop {
+            let children = self.children(at);
+            let next = children.partition_point(|child| self.span(*child).end <= offset);
+            at = *children.get(next)?;
+            if self.kind(at).is_token() {
+                return Some(at);
+            }
+        }
     }
 
     /// The nodes that hold `id`, from the inside out, beginning with `id` itself.
