@@ -39,7 +39,7 @@ pub struct RunFolder {
     pub lines: Vec<Line>,
     /// How it is written to.
     pub files: Arc<dyn Files>,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 /// What a run is known by.
@@ -223,12 +223,23 @@ fn lock_text(data: &[Dataset]) -> String {
     format!("{text:#}\n")
 }
 
+/// A locked file.
+struct Lock(File);
+
+impl Drop for Lock {
+    /// Unlocks by name: a child process forked a moment ago may still hold the file open.
+    fn drop(&mut self) {
+        // The system unlocks it in any case when the last holder ends.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Locks the folder for this process; the system unlocks it however the process ends.
-fn lock(path: &Path) -> Result<Option<File>, RunFailure> {
+fn lock(path: &Path) -> Result<Option<Lock>, RunFailure> {
     let name = path.join(".lock");
     let file = File::create(&name).map_err(|error| RunFailure::io(&name, &error))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(TryLockError::WouldBlock) => Err(RunFailure::Busy {
             path: path.to_path_buf(),
         }),

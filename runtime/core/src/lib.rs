@@ -14,6 +14,7 @@
 //! | `init`, `schedule` | first values of state, numbers of each step |
 //! | `evaluate`, `predict`, `probe` | metrics, what a model says, single values of single rows |
 //! | `folder`, `files`, `journal`, `checkpoint`, `record` | what is written, and how it stays whole |
+//! | `audit` | whether a folder is whole, the state after each step |
 //! | `model`, `summary`, `report` | hash and file of the model, the result as data and as a page |
 
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@
     )
 )]
 
+pub mod audit;
 pub mod checkpoint;
 pub mod data;
 pub mod evaluate;

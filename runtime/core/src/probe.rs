@@ -42,7 +42,7 @@ pub fn value_of_rows(
         .map_err(|error| RunFailure::device(error, "probe"))?;
     let mut state = initial_state(&training.state, seed)?;
     let mut feed = Feed {
-        step: (epoch * training.epoch_steps) as i32,
+        step: epoch.saturating_mul(training.epoch_steps) as i32,
         ..Feed::default()
     };
     feed.scalars = vec![0.0; training.scalars.len()];

@@ -224,6 +224,9 @@ fn table_column(source: &Source, plan: &ColumnPlan) -> Result<Column, RunFailure
 /// Number columns side by side as one vector a row.
 fn beside(plan: &ColumnPlan, parts: &[Column], rows: usize) -> Result<Column, RunFailure> {
     let width: usize = parts.iter().map(Column::width).sum();
+    if width != plan.ty.shape.elements() {
+        return Err(misfit(plan));
+    }
     let mut values = Vec::with_capacity(rows * width);
     let mut missing = Bitmap::new(rows * width);
     for row in 0..rows {

@@ -20,8 +20,11 @@ use mmh_numerics::random::Seed;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+/// The edition of the numerics contract that is carried out here.
+pub const EDITION: u32 = 1;
 
 /// How a run is done. None of it can change a bit of the result, but for `limit`.
 #[derive(Clone)]
@@ -97,6 +100,12 @@ impl<'a> Session<'a> {
         device: &'a dyn Device,
         options: Options,
     ) -> Result<Self, RunFailure> {
+        if plan.edition != EDITION {
+            return Err(RunFailure::Plan(format!(
+                "it is of edition {}, this is edition {EDITION}",
+                plan.edition
+            )));
+        }
         let (seed, plan_hash) = (seed_of(plan)?, plan.hash());
         Ok(Self {
             plan,
@@ -275,6 +284,12 @@ impl<'a> Session<'a> {
             }
         }
         for evaluation in &self.plan.evaluations {
+            if self.options.cancel.load(Ordering::Relaxed) {
+                // The trainings are saved; what is left is done again from there.
+                return Err(RunFailure::Interrupted {
+                    step: trained.iter().map(|progress| progress.step).sum(),
+                });
+            }
             let (training, progress) = self.measured(evaluation, trained)?;
             let data = self.dataset(evaluation.data)?;
             let mut state = progress.model(evaluation.best).clone();
