@@ -8,3 +8,10 @@ pub mod contract;
 pub mod isa;
 pub mod memory;
 pub mod pool;
+mod executor;
+mod jit;
+mod launch;
+mod reduce;
+mod steps;
+
+pub use executor::Cpu;

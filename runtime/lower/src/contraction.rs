@@ -34,6 +34,12 @@ impl Picture {
             .collect()
     }
 
+    /// The order of the weights' axes that the kernels need, with `last` behind.
+    pub(crate) fn weight_order(&self, last: &[Axis]) -> Vec<Axis> {
+        let taps = self.taps.iter().flatten().cloned();
+        taps.chain(self.channel.iter().map(|(name, _)| name.clone())).chain(last.iter().cloned()).collect()
+    }
+
     /// The order of the result's (or its gradient's) axes, with `last` behind.
     pub(crate) fn result_order(&self, last: &[Axis]) -> Vec<Axis> {
         let spatial = self.out.iter().flatten().cloned();
@@ -93,7 +99,8 @@ impl Form {
         match self {
             Self::Conv { picture, n, .. } => Some(picture.result_order(n)),
             Self::Scatter { axis, width, .. } => Some([std::slice::from_ref(axis), width].concat()),
-            Self::ConvWeight { .. } | Self::Product { .. } => None,
+            Self::ConvWeight { picture, n, .. } => Some(picture.weight_order(n)),
+            Self::Product { .. } => None,
         }
     }
 

@@ -824,16 +824,8 @@ mod contract {
     }
 
     fn taps_and_channel(picture: &Picture) -> Vec<Vec<Axis>> {
-        let channel = picture
-            .channel
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect();
-        vec![
-            picture.taps[0].iter().cloned().collect(),
-            picture.taps[1].iter().cloned().collect(),
-            channel,
-        ]
+        let channel = picture.channel.iter().map(|(name, _)| name.clone()).collect();
+        vec![picture.taps.iter().flatten().cloned().collect(), channel]
     }
 
     fn channels(l: &Lowering<'_>, picture: &Picture) -> usize {
@@ -863,7 +855,7 @@ mod contract {
         let mut weights = l.placed(w)?;
         let mut axes = taps_and_channel(picture);
         axes.push(n.to_vec());
-        if single(&weights, n).is_none() {
+        if axes.iter().any(|a| single(&weights, a).is_none()) {
             weights = l.copied(w, &axes.concat())?;
         }
         let strides = axes
@@ -902,14 +894,7 @@ mod contract {
     ) -> Result<(), Hazard> {
         let x = l.ordered(picture.x, &picture.order())?;
         let gradient = l.ordered(g, &picture.result_order(n))?;
-        let order = l.layout(value);
-        let mut to = l.fresh(value, &order);
-        let mut axes = taps_and_channel(picture);
-        axes.push(n.to_vec());
-        if single(&to, n).is_none() {
-            to = l.fresh(value, &axes.concat());
-        }
-        let strides = axes.iter().map(|a| single(&to, a).unwrap_or(0)).collect();
+        let to = l.fresh(value, &picture.weight_order(n));
         let step = ConvWeightStep {
             batch: batch(l, picture),
             channels: [
@@ -921,11 +906,7 @@ mod contract {
             spatial: picture.spatial,
             x: x.buffer,
             g: gradient.buffer,
-            dw: Arg {
-                buffer: to.buffer,
-                offset: 0,
-                strides,
-            },
+            dw: to.buffer,
         };
         l.push(Step::ConvWeight(step));
         l.define(value, to);

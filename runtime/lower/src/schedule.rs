@@ -147,13 +147,13 @@ pub struct ConvStep {
     pub spatial: [Spatial; 2],
     /// Source.
     pub x: BufferId,
-    /// Weights: strides of kh, kw, c, n.
+    /// Weights: strides of the taps (kh and kw as one), c, n.
     pub w: Arg,
     /// Result.
     pub y: BufferId,
 }
 
-/// `dw[kh, kw, c, n] = Σ_(b, oh, ow) x[b, window(oh, kh), window(ow, kw), c] · g[b, oh, ow, n]`; x and g dense.
+/// `dw[kh, kw, c, n] = Σ_(b, oh, ow) x[b, window(oh, kh), window(ow, kw), c] · g[b, oh, ow, n]`; x, g and dw dense.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ConvWeightStep {
     /// Rows of the batch.
@@ -166,8 +166,8 @@ pub struct ConvWeightStep {
     pub x: BufferId,
     /// Gradient of the result.
     pub g: BufferId,
-    /// Gradient of the weights: strides of kh, kw, c, n.
-    pub dw: Arg,
+    /// Gradient of the weights, dense.
+    pub dw: BufferId,
 }
 
 /// `out[v, …] = Σ_p [index[p] = v] · g[p, …]`: the contraction with one-hot rows.
@@ -291,7 +291,7 @@ impl Step {
             Self::ArgMax(s) => (vec![s.load.buffer], vec![s.result.buffer]),
             Self::Contract(s) => (vec![s.a.buffer, s.b.buffer], vec![s.c.buffer]),
             Self::Conv(s) => (vec![s.x, s.w.buffer], vec![s.y]),
-            Self::ConvWeight(s) => (vec![s.x, s.g], vec![s.dw.buffer]),
+            Self::ConvWeight(s) => (vec![s.x, s.g], vec![s.dw]),
             Self::Scatter(s) => (vec![s.index, s.g], vec![s.out]),
             Self::Gather(s) => (vec![s.table.buffer, s.index.buffer], vec![s.out.buffer]),
             Self::Random(s) => (vec![s.key, s.nonce], vec![s.out]),

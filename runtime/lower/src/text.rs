@@ -75,7 +75,7 @@ fn line(step: &Step) -> String {
         ),
         Step::ConvWeight(s) => format!(
             "conv-weight batch {} channels {:?} b{} b{} -> b{}",
-            s.batch, s.channels, s.x.0, s.g.0, s.dw.buffer.0
+            s.batch, s.channels, s.x.0, s.g.0, s.dw.0
         ),
         other => {
             let (reads, writes) = other.buffers();
