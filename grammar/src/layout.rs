@@ -43,18 +43,12 @@ pub(crate) fn next_part(tree: &Tree, trivia: NodeId) -> Option<NodeId> {
     let mut at = trivia;
     loop {
         let parent = tree.parent(at)?;
-        let behind = tree
-            .children(parent)
-            .iter()
-            .copied()
-            .skip_while(|child| *child != at)
-            .skip(1);
-        if let Some(found) = behind
-            .filter(|child| !tree.kind(*child).is_trivia())
-            .map(|child| first_token(tree, child))
-            .next()
-        {
-            return Some(found);
+        let children = tree.children(parent);
+        // Ids grow in the order of the text.
+        let behind = children.partition_point(|child| *child <= at);
+        let mut behind = children.iter().skip(behind);
+        if let Some(found) = behind.find(|child| !tree.kind(**child).is_trivia()) {
+            return Some(first_token(tree, *found));
         }
         at = parent;
     }
@@ -72,12 +66,11 @@ fn first_token(tree: &Tree, id: NodeId) -> NodeId {
 pub(crate) fn role(tree: &Tree, token: NodeId) -> Role {
     let mut part = token;
     while let Some(parent) = tree.parent(part) {
-        let mut before = None;
-        for child in tree.parts(parent).take_while(|child| *child != part) {
-            before = Some(child);
+        if holds_elements(tree.kind(parent)) {
+            return Role::Element;
         }
-        let keyed = before.is_some_and(|at| tree.kind(at) == Kind::Key);
-        if holds_elements(tree.kind(parent)) || keyed {
+        let before = tree.parts(parent).take_while(|child| *child != part).last();
+        if before.is_some_and(|at| tree.kind(at) == Kind::Key) {
             return Role::Element;
         }
         if before.is_some() {
