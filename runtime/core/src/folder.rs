@@ -6,7 +6,8 @@
 //! | `checkpoints/TRAINING/` | the newest checkpoint of each training |
 //! | `plan`, `recipe.mmh`, `recipe/` | the plan; the recipe and the files it uses |
 //! | `mmh.lock` | hashes of the data |
-//! | `model.safetensors`, `metrics.json`, `report.html` | the result |
+//! | `model.safetensors`, `statistics.json` | the model, and what it knows of its training rows |
+//! | `metrics.json`, `report.html` | the result |
 //! | `previous/` | journal and checkpoints of the run that a new one took the place of |
 
 use crate::data::{Dataset, data_hash};

@@ -1,15 +1,17 @@
 //! What a trained model says about rows, and texts drawn from it.
 
-use crate::data::columns_read;
+use crate::data::{Dataset, columns_read};
 use crate::failure::RunFailure;
 use crate::files::{Disk, Files};
 use crate::model::from_safetensors;
+use crate::read::read_rows;
 use crate::session::prefix;
 use mmh_ir::device::{Device, Executable, Feed, State, Tensor};
-use mmh_ir::plan::{ColumnKind, ColumnPlan, Training};
+use mmh_ir::plan::{ColumnKind, ColumnPlan, DataPlan, StatisticPlan, Training};
 use mmh_ir::{DType, Plan};
 use mmh_numerics::double;
 use mmh_numerics::random::{Component, Key, Seed, Stream};
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// A plan with the state its run ended with, read from a run folder.
@@ -19,10 +21,12 @@ pub struct StoredModel {
     pub plan: Plan,
     /// State of each training; optimiser slots are zeros.
     pub states: Vec<State>,
+    /// Statistics of each data set.
+    pub statistics: Vec<Vec<Tensor>>,
 }
 
 impl StoredModel {
-    /// Reads `plan` and `model.safetensors` of a run folder.
+    /// Reads `plan`, `model.safetensors` and `statistics.json` of a run folder.
     pub fn read(folder: &Path) -> Result<Self, RunFailure> {
         let read = |name: &str| {
             let path = folder.join(name);
@@ -42,7 +46,14 @@ impl StoredModel {
             .map(|training| from_safetensors(&bytes, &training.state, &prefix(&plan, training)))
             .collect();
         let states = states.map_err(|reason| damaged("model.safetensors", reason))?;
-        Ok(Self { plan, states })
+        let text = read(STATISTICS)?;
+        let statistics = statistics_from_json(&plan, &text)
+            .ok_or_else(|| damaged(STATISTICS, "it does not fit the plan".to_owned()))?;
+        Ok(Self {
+            plan,
+            states,
+            statistics,
+        })
     }
 
     /// The training of this name with its state, or the last one.
@@ -56,10 +67,53 @@ impl StoredModel {
     }
 }
 
+/// The file of a run folder that holds the statistics of the training rows.
+pub(crate) const STATISTICS: &str = "statistics.json";
+
+/// Statistics by data set, as lists of numbers; an f32 is exact in JSON.
+pub(crate) fn statistics_to_json(data: &[Dataset]) -> Value {
+    let list = |tensor: &Tensor| match tensor {
+        Tensor::F32(values) => json!(values),
+        Tensor::I32(values) => json!(values),
+        Tensor::U8(values) | Tensor::Bool(values) => json!(values),
+    };
+    json!(
+        data.iter()
+            .map(|set| set.statistics.iter().map(list).collect())
+            .collect::<Vec<Vec<Value>>>()
+    )
+}
+
+fn statistics_from_json(plan: &Plan, text: &[u8]) -> Option<Vec<Vec<Tensor>>> {
+    let sets: Vec<Vec<Vec<f64>>> = serde_json::from_slice(text).ok()?;
+    let tensor = |(plan, values): (&StatisticPlan, &Vec<f64>)| {
+        let tensor = match plan.ty.dtype {
+            DType::F32 => Tensor::F32(values.iter().map(|value| *value as f32).collect()),
+            DType::I32 => Tensor::I32(values.iter().map(|value| *value as i32).collect()),
+            DType::U8 | DType::Bool => return None,
+        };
+        (tensor.len() == plan.ty.shape.elements()).then_some(tensor)
+    };
+    let set = |(plan, values): (&DataPlan, &Vec<Vec<f64>>)| {
+        let whole = plan.statistics.len() == values.len();
+        plan.statistics
+            .iter()
+            .zip(values)
+            .map(tensor)
+            .collect::<Option<Vec<Tensor>>>()
+            .filter(|_| whole)
+    };
+    if plan.data.len() != sets.len() {
+        return None;
+    }
+    plan.data.iter().zip(&sets).map(set).collect()
+}
+
 /// The `predict` programs of a training, loaded.
 pub struct Predictor<'a> {
     training: &'a Training,
     state: State,
+    data: Option<&'a DataPlan>,
     columns: &'a [ColumnPlan],
     statistics: Vec<Tensor>,
     /// By batch size, largest first.
@@ -67,15 +121,20 @@ pub struct Predictor<'a> {
 }
 
 impl<'a> Predictor<'a> {
-    /// Loads the programs. `statistics` are those of the training's data set; a model that reads none needs none.
+    /// Loads the programs of the training of this name, or of the last one.
     pub fn new(
-        plan: &'a Plan,
-        training: &'a Training,
-        state: State,
-        statistics: Vec<Tensor>,
+        model: &'a StoredModel,
+        training: Option<&str>,
         device: &dyn Device,
     ) -> Result<Self, RunFailure> {
-        let data = plan.data.get(training.data as usize);
+        let (training, state) = model.training(training)?;
+        let state = state.clone();
+        let data = model.plan.data.get(training.data as usize);
+        let statistics = model
+            .statistics
+            .get(training.data as usize)
+            .cloned()
+            .unwrap_or_default();
         let columns = data.map_or(&[][..], |data| data.columns.as_slice());
         let mut programs = Vec::new();
         for program in &training.predict {
@@ -92,6 +151,7 @@ impl<'a> Predictor<'a> {
         Ok(Self {
             training,
             state,
+            data,
             columns,
             statistics,
             programs,
@@ -100,17 +160,30 @@ impl<'a> Predictor<'a> {
 
     /// The columns a caller has to give, with their types for one row.
     pub fn inputs(&self) -> Vec<&'a ColumnPlan> {
+        self.columns
+            .iter()
+            .zip(self.read_columns())
+            .filter(|(_, read)| *read)
+            .map(|(column, _)| column)
+            .collect()
+    }
+
+    /// Reads the columns that [`Predictor::predict`] needs from a file like those of the data: a table, or an IDX file.
+    /// Gives them with the number of rows.
+    pub fn read(&self, path: &Path) -> Result<(Vec<Tensor>, usize), RunFailure> {
+        let data = self
+            .data
+            .ok_or_else(|| RunFailure::Plan("the training has no data".to_owned()))?;
+        read_rows(data, &self.read_columns(), path)
+    }
+
+    fn read_columns(&self) -> Vec<bool> {
         let reads = |column: usize| {
             self.programs
                 .iter()
                 .any(|(_, _, read)| read.get(column) == Some(&true))
         };
-        self.columns
-            .iter()
-            .enumerate()
-            .filter(|(number, _)| reads(*number))
-            .map(|(_, column)| column)
-            .collect()
+        (0..self.columns.len()).map(reads).collect()
     }
 
     /// The result of `predict` for `rows` rows. `columns` are by the data set's numbers, row after row; those the model does
@@ -118,11 +191,7 @@ impl<'a> Predictor<'a> {
     ///
     /// Errors: a column of another type or length; a plan without a program for what is left of the rows.
     pub fn predict(&mut self, columns: &[Tensor], rows: usize) -> Result<Tensor, RunFailure> {
-        for (number, plan) in self.columns.iter().enumerate() {
-            let read = self
-                .programs
-                .iter()
-                .any(|(_, _, read)| read.get(number) == Some(&true));
+        for ((number, plan), read) in self.columns.iter().enumerate().zip(self.read_columns()) {
             let wanted = rows * plan.ty.shape.elements();
             let fits = columns
                 .get(number)

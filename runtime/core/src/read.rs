@@ -2,6 +2,7 @@
 
 use crate::data::Stored;
 use crate::failure::RunFailure;
+use crate::split::{NEXT, text_windows};
 use mmh_data::{Bitmap, Column, CsvOptions, Delimiter, Limits, Missing, Open, Source, Values};
 use mmh_ir::DType;
 use mmh_ir::device::Tensor;
@@ -19,8 +20,6 @@ pub(crate) struct Decoded {
     pub(crate) last: u32,
     /// Characters of a text.
     pub(crate) characters: u64,
-    /// The furthest target of a text.
-    pub(crate) ahead: u64,
     /// blake3 of the content.
     pub(crate) hash: blake3::Hash,
     /// Paths and hashes of the files.
@@ -39,6 +38,46 @@ pub(crate) fn decode(plan: &DataPlan, base: &Path, limits: Limits) -> Result<Dec
             stride,
         } => reader.text(plan, file, *window, *stride),
     }
+}
+
+/// The columns that `wanted` marks, read from a file of the same kind as the data's; the others are empty. For rows to predict.
+pub(crate) fn read_rows(
+    plan: &DataPlan,
+    wanted: &[bool],
+    path: &Path,
+) -> Result<(Vec<Tensor>, usize), RunFailure> {
+    let open = Open::path(path);
+    let source = match &plan.source {
+        SourcePlan::Csv { .. } => open.csv(CsvOptions::default())?,
+        SourcePlan::Idx { .. } => open.idx()?,
+        SourcePlan::Text { .. } => {
+            return Err(RunFailure::Request(
+                "a model of text takes a prompt, not a file".to_owned(),
+            ));
+        }
+    };
+    let read = |(plan, wanted): (&ColumnPlan, &bool)| {
+        if !wanted {
+            return Ok(Tensor::zeros(plan.ty.dtype, 0));
+        }
+        let column = match &plan.kind {
+            ColumnKind::Images => source.numeric("values", Missing::Refused)?,
+            ColumnKind::Labels { classes } => source.class("values", *classes, Missing::Refused)?,
+            ColumnKind::Numbers { .. }
+            | ColumnKind::Levels { .. }
+            | ColumnKind::Characters { .. } => table_column(&source, plan)?,
+        };
+        let fits = column.width() == plan.ty.shape.elements();
+        let values = fed(column);
+        if fits && values.dtype() == plan.ty.dtype {
+            Ok(values)
+        } else {
+            Err(misfit(plan))
+        }
+    };
+    let columns: Result<Vec<Tensor>, RunFailure> =
+        plan.columns.iter().zip(wanted).map(read).collect();
+    Ok((columns?, source.rows()))
 }
 
 struct Reader<'a> {
@@ -135,12 +174,13 @@ impl Reader<'_> {
     ) -> Result<Decoded, RunFailure> {
         let source = self.open(file, |open| open.text())?;
         let mut columns: Vec<Column> = Vec::new();
-        let mut furthest = 0;
         for column in &plan.columns {
             let ColumnKind::Characters { ahead, vocabulary } = &column.kind else {
                 return Err(misfit(column));
             };
-            furthest = furthest.max(*ahead);
+            if *ahead > NEXT {
+                return Err(misfit(column));
+            }
             let levels: Vec<String> = vocabulary.iter().map(char::to_string).collect();
             let mut characters = match columns.iter().find(|known| has_levels(known, &levels)) {
                 Some(known) => known.clone(),
@@ -150,12 +190,11 @@ impl Reader<'_> {
             columns.push(characters);
         }
         let characters = source.rows() as u64;
-        let rows = crate::split::text_windows(characters, window, stride, furthest);
+        let rows = text_windows(characters, window, stride);
         let rows = u32::try_from(rows).map_err(|_| too_many(rows))?;
         let decoded = finish(columns, rows, rows, &[&source], &[file])?;
         Ok(Decoded {
             characters,
-            ahead: furthest,
             ..decoded
         })
     }
@@ -195,7 +234,6 @@ fn finish(
         rows,
         last,
         characters: 0,
-        ahead: 0,
         hash,
         files,
     })

@@ -9,6 +9,7 @@ use crate::folder::{Identity, RecipeText, RunFolder, checkpoint_folder};
 use crate::journal::{Event, now};
 use crate::model::{Entry, entries, from_safetensors, model_hash, to_safetensors};
 use crate::observe::{Diagnose, Observer};
+use crate::predict::{STATISTICS, statistics_to_json};
 use crate::record::{Recorder, Target};
 use crate::report::report;
 use crate::summary::{RunSummary, put};
@@ -378,6 +379,8 @@ impl<'a> Session<'a> {
             ("seed", summary.seed.as_str()),
         ];
         folder.write("model.safetensors", &to_safetensors(model, &metadata))?;
+        let statistics = statistics_to_json(&self.data);
+        folder.write(STATISTICS, format!("{statistics}\n").as_bytes())?;
         folder.write(
             "metrics.json",
             format!("{:#}\n", summary.lasting()).as_bytes(),

@@ -21,38 +21,55 @@ fn shared(rows: u64, shares: [u32; 3]) -> [u64; 3] {
     [size(0), size(1), size(2)]
 }
 
-/// The rows of each part of a text whose windows are `window` characters with targets up to `ahead` places on.
+/// How far a text's targets lie ahead of its windows, whether a recipe reads them or not.
+pub const NEXT: u64 = 1;
+
+/// The rows of each part of a text of so many characters that is split in order, in windows of `window` characters.
 ///
 /// Row `r` starts at character `r · stride`. The characters are dealt to the parts in order, by largest remainder of the
-/// shares; a row belongs to the part that holds all its characters and targets, so no two parts share a character. Rows
-/// across a border belong to none.
-pub fn text_rows(
-    characters: u64,
-    window: u64,
-    stride: u64,
-    ahead: u64,
-    shares: [u32; 3],
-) -> [Range<u64>; 3] {
-    let (span, stride) = (window.saturating_add(ahead), stride.max(1));
+/// shares; a row belongs to the part that holds its characters and the one behind them, so no two parts share a character.
+/// Rows across a border belong to none.
+pub fn text_rows(characters: u64, window: u64, stride: u64, shares: [u32; 3]) -> [Range<u64>; 3] {
+    let (span, stride) = (window.saturating_add(NEXT), stride.max(1));
     let mut start = 0;
     shared(characters, shares).map(|size| {
         let end = start + size;
         let first = u64::div_ceil(start, stride);
-        let last = match end.checked_sub(span) {
-            Some(last) => last / stride + 1,
-            None => 0,
-        };
+        let last = end.checked_sub(span).map_or(0, |last| last / stride + 1);
         start = end;
         first..last.max(first)
     })
 }
 
-/// How many windows a text of `characters` has when it is not cut into parts.
-pub fn text_windows(characters: u64, window: u64, stride: u64, ahead: u64) -> u64 {
-    let span = window.saturating_add(ahead);
-    characters
-        .checked_sub(span)
-        .map_or(0, |last| last / stride.max(1) + 1)
+/// How many windows, each with the character behind it, a text has when it is not cut into parts.
+pub fn text_windows(characters: u64, window: u64, stride: u64) -> u64 {
+    let last = characters.checked_sub(window.saturating_add(NEXT));
+    last.map_or(0, |last| last / stride.max(1) + 1)
+}
+
+/// Rows of train, valid and test of a split of `rows` rows; of a text in order [`text_rows`] tells. `classes` are the rows of
+/// every class of a stratified split, `last` those of the last file of a split by files.
+pub fn part_sizes(split: &SplitPlan, rows: u64, classes: &[u64], last: u64) -> [u64; 3] {
+    match split.kind {
+        SplitKind::Random | SplitKind::Sequential => shared(rows, split.shares),
+        SplitKind::Stratified { .. } => {
+            classes.iter().fold([0; 3], |[train, valid, test], class| {
+                let [more_train, more_valid, more_test] = shared(*class, split.shares);
+                [train + more_train, valid + more_valid, test + more_test]
+            })
+        }
+        SplitKind::Files => {
+            let [train, valid] = before_last(rows.saturating_sub(last), split.shares);
+            [train, valid, last.min(rows)]
+        }
+    }
+}
+
+/// Sizes of train and valid out of the rows ahead of the last file: their shares count as the whole; without any, all train.
+fn before_last(rows: u64, [train, valid, _]: [u32; 3]) -> [u64; 2] {
+    let train = if train == 0 && valid == 0 { 1 } else { train };
+    let found = sizes(rows, &[u64::from(train), u64::from(valid)]);
+    [0, 1].map(|part| found.get(part).copied().unwrap_or(0))
 }
 
 /// Deals `rows` rows; the permutation comes from `stream`. `by` is the class column of a stratified split, `last` the number
@@ -78,12 +95,11 @@ pub(crate) fn deal(
         }
         SplitKind::Files => {
             let dealt = rows.saturating_sub(last);
-            let [train, valid, _] = split.shares;
-            // The test rows are those of the last file, so the other two shares count as the whole.
-            let found = sizes(u64::from(dealt), &[u64::from(train), u64::from(valid)]);
+            let [size, _] = before_last(u64::from(dealt), split.shares);
             let order = shuffle(dealt, stream);
-            let size = found.first().map_or(0, |size| *size as usize);
-            let (first, second) = order.split_at_checked(size).unwrap_or((&order, &[]));
+            let (first, second) = order
+                .split_at_checked(size as usize)
+                .unwrap_or((&order, &[]));
             let [train, valid, test] = &mut parts;
             train.extend(first);
             valid.extend(second);
@@ -151,14 +167,11 @@ mod tests {
 
     #[test]
     fn windows_of_parts_share_no_character() {
-        let (window, stride, ahead) = (8, 3, 1);
-        let parts = text_rows(1000, window, stride, ahead, [800_000, 100_000, 100_000]);
-        let spans = parts.clone().map(|rows| {
-            (
-                rows.start * stride,
-                (rows.end - 1) * stride + window + ahead,
-            )
-        });
+        let (window, stride) = (8, 3);
+        let parts = text_rows(1000, window, stride, [800_000, 100_000, 100_000]);
+        let spans = parts
+            .clone()
+            .map(|rows| (rows.start * stride, (rows.end - 1) * stride + window + NEXT));
         assert!(
             spans[0].1 <= 800
                 && spans[1].0 >= 800
@@ -167,11 +180,8 @@ mod tests {
                 && spans[2].1 <= 1000
         );
         assert_eq!(parts, [0..264, 267..298, 300..331]);
-        assert_eq!(text_rows(10, 20, 1, 1, [1_000_000, 0, 0])[0], 0..0);
-        assert_eq!(
-            (text_windows(10, 4, 2, 1), text_windows(4, 4, 1, 1)),
-            (3, 0)
-        );
+        assert_eq!(text_rows(10, 20, 1, [1_000_000, 0, 0])[0], 0..0);
+        assert_eq!((text_windows(10, 4, 2), text_windows(4, 4, 1)), (3, 0));
     }
 
     #[test]
@@ -216,5 +226,52 @@ mod tests {
         )
         .unwrap_err();
         assert_eq!(empty.code(), "data::empty-split");
+    }
+
+    #[test]
+    fn sizes_told_are_sizes_dealt() {
+        let ids: Vec<u32> = (0..101).map(|row| u32::from(row % 7 == 0)).collect();
+        let classes = [86, 15];
+        let values = Values::Class {
+            levels: vec!["a".into(), "b".into()],
+            ids,
+        };
+        let by = Column {
+            name: "by".into(),
+            shape: vec![],
+            values,
+            missing: None,
+        };
+        let stream = Stream::new(
+            Key::derive(&Seed::from_integer(1), &[Component::Text("split")]),
+            0,
+        );
+        for shares in [
+            [700_000, 150_000, 150_000],
+            [333_333, 333_333, 333_333],
+            [500_000, 100_000, 300_000],
+        ] {
+            for kind in [
+                SplitKind::Random,
+                SplitKind::Sequential,
+                SplitKind::Files,
+                SplitKind::Stratified { by: "by".into() },
+            ] {
+                let split = SplitPlan {
+                    kind,
+                    shares,
+                    site: "split".into(),
+                };
+                let parts = deal("d", &split, 101, &stream, Some(&by), 20).unwrap();
+                let told = part_sizes(&split, 101, &classes, 20);
+                assert_eq!(parts.map(|rows| rows.len() as u64), told, "{split:?}");
+            }
+        }
+        let files = SplitPlan {
+            kind: SplitKind::Files,
+            shares: [0; 3],
+            site: "split".into(),
+        };
+        assert_eq!(part_sizes(&files, 70, &[], 10), [60, 0, 10]);
     }
 }

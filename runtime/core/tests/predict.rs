@@ -6,7 +6,7 @@ use common::*;
 use mmh_interpret::Interpreter;
 use mmh_ir::device::{State, Tensor};
 use mmh_ir::plan::*;
-use mmh_ir::{Axis, DType, Graph, Input, Op, Origin, Plan, Shape, Type};
+use mmh_ir::{Axis, DType, Graph, Input, Op, Origin, Shape, Type};
 use mmh_numerics::random::Seed;
 use mmh_runtime::{Predictor, Sampling, StoredModel, load_data, probe, sample_text, step};
 
@@ -16,9 +16,8 @@ fn a_run_folder_predicts() {
     let out = base.path().join("out");
     run(&plan(base.path()), base.path(), into(&out)).0.unwrap();
     let stored = StoredModel::read(&out).unwrap();
-    let (training, state) = stored.training(None).unwrap();
-    let mut predictor =
-        Predictor::new(&stored.plan, training, state.clone(), vec![], &Interpreter).unwrap();
+    let (_, state) = stored.training(None).unwrap();
+    let mut predictor = Predictor::new(&stored, None, &Interpreter).unwrap();
     let names: Vec<&str> = predictor
         .inputs()
         .iter()
@@ -55,6 +54,20 @@ fn a_run_folder_predicts() {
         )
     );
     assert!(stored.training(Some("other")).is_err());
+
+    std::fs::write(
+        base.path().join("new.csv"),
+        "x_2,x_1,x_0\n0.3,0.2,0.1\n0.6,0.5,0.4\n",
+    )
+    .unwrap();
+    let (columns, rows) = predictor.read(&base.path().join("new.csv")).unwrap();
+    assert_eq!(
+        (&columns[0], rows),
+        (&Tensor::F32(vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), 2)
+    );
+    assert_eq!(predictor.predict(&columns, rows).unwrap().len(), 2);
+    let data = load_data(&stored.plan, base.path()).unwrap();
+    assert_eq!(stored.statistics[0], data[0].statistics);
 }
 
 #[test]
@@ -123,7 +136,7 @@ fn every_epoch_has_an_order_of_its_own() {
 const LETTERS: [char; 3] = ['a', 'b', 'c'];
 
 /// A model in which each letter has logits for the next.
-fn letters(window: usize) -> (Plan, State) {
+fn letters(window: usize) -> StoredModel {
     let table = Type::f32(Shape::of(&[("letter", 3), ("class", 3)]));
     let kind = ColumnKind::Characters {
         ahead: 0,
@@ -158,19 +171,20 @@ fn letters(window: usize) -> (Plan, State) {
     training.state[0].ty = table;
     // After a always b, after b always c, after c either.
     let logits = vec![0.0, 90.0, 0.0, 0.0, 0.0, 90.0, 1.0, 1.0, -90.0];
-    (
+    let states = vec![State {
+        slots: vec![Tensor::F32(logits)],
+    }];
+    StoredModel {
         plan,
-        State {
-            slots: vec![Tensor::F32(logits)],
-        },
-    )
+        states,
+        statistics: vec![vec![]],
+    }
 }
 
 #[test]
 fn a_text_is_drawn_by_address() {
-    let (plan, state) = letters(4);
-    let mut predictor =
-        Predictor::new(&plan, &plan.trainings[0], state, vec![], &Interpreter).unwrap();
+    let model = letters(4);
+    let mut predictor = Predictor::new(&model, None, &Interpreter).unwrap();
     let how = Sampling {
         seed: Seed::from_integer(5),
         length: 200,
