@@ -257,7 +257,7 @@ impl Product<'_> {
     fn region(&self, batch: usize, rows: Range<usize>, columns: Range<usize>) -> Region<'_> {
         let (p, q) = (batch / self.sizes.batch[1], batch % self.sizes.batch[1]);
         let offset = |strides: [usize; 2]| p * strides[0] + q * strides[1];
-        // SAFETY: an offset of a batch index that exists stays inside its buffer, because the reach was checked. An
+        // An offset of a batch index that exists stays inside its buffer, because the reach was checked. An
         // operand without elements (k = 0) is never read, so wrapping there is harmless.
         Region {
             product: self,

@@ -1,10 +1,10 @@
-//! The portable vector: four lanes of plain Rust. It needs no instruction set.
+//! The portable vector: lanes of plain Rust. It needs no instruction set.
 
 use super::vector::Vector;
 
-/// Four `f32`, which the compiler may keep in one 128-bit register.
+/// `N` floats; four of them the compiler may keep in one 128-bit register.
 #[derive(Clone, Copy)]
-pub(crate) struct Portable([f32; 4]);
+pub(crate) struct Portable<const N: usize>([f32; N]);
 
 /// Whether the build target has a fused multiply-add that `f32::mul_add` becomes.
 const NATIVE_FMA: bool = cfg!(any(
@@ -43,35 +43,35 @@ fn fma(a: f32, b: f32, c: f32) -> f32 {
     }
 }
 
-impl Vector for Portable {
-    const LANES: usize = 4;
+impl<const N: usize> Vector for Portable<N> {
+    const LANES: usize = N;
 
     #[inline(always)]
     unsafe fn zero() -> Self {
-        Self([0.0; 4])
+        Self([0.0; N])
     }
 
     #[inline(always)]
     unsafe fn splat(from: *const f32) -> Self {
         // SAFETY: the caller vouches for one element.
-        Self([unsafe { *from }; 4])
+        Self([unsafe { *from }; N])
     }
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
-        // SAFETY: the caller vouches for four elements.
-        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+        // SAFETY: the caller vouches for `N` elements.
+        Self(unsafe { from.cast::<[f32; N]>().read_unaligned() })
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
-        // SAFETY: the caller vouches for four elements.
-        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+        // SAFETY: the caller vouches for `N` elements.
+        unsafe { to.cast::<[f32; N]>().write_unaligned(self.0) }
     }
 
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {
-        let mut lanes = [0.0; 4];
+        let mut lanes = [0.0; N];
         for (place, lane) in lanes.iter_mut().enumerate().take(count) {
             // SAFETY: the caller vouches for `count` elements.
             *lane = unsafe { *from.add(place) };

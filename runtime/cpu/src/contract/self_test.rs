@@ -154,6 +154,8 @@ fn definition<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::kernel::{SCALAR, WIDE};
+    use crate::contract::{Axis, Convolution, Weight, convolution, weight_gradient};
 
     #[test]
     fn the_literals_are_the_bits_of_fma() {
@@ -172,6 +174,62 @@ mod tests {
                 .count();
         }
         assert!(different > 200, "{different}");
+    }
+
+    #[test]
+    fn tiles_in_the_shape_of_avx512_are_right() {
+        let pool = Pool::new(2);
+        let [wide, narrow] = [&WIDE, &SCALAR].map(|kernels| Context {
+            pool: &pool,
+            kernels,
+        });
+        assert_eq!(every_tile(&wide, &WIDE), Ok(()));
+        let values = |count: usize| {
+            (0..count)
+                .map(|place| TRAPS[place * 5 % TRAPS.len()])
+                .collect::<Vec<_>>()
+        };
+        for (size, stride, channels, out_channels) in [
+            (8, 1, 24, 48),
+            (8, 2, 24, 48),
+            (5, 1, 3, 10),
+            (50, 1, 9, 17),
+        ] {
+            let axis = Axis::forward(size, 3, stride, 1);
+            let geometry = Convolution {
+                batch: 3,
+                rows: axis,
+                columns: axis,
+                in_channels: channels,
+                out_channels,
+            };
+            let (x, data) = (
+                values(3 * size * size * channels),
+                values(9 * channels * out_channels),
+            );
+            let dy = values(geometry.places() * out_channels);
+            let bits = |context: &Context<'_>| {
+                let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), data.clone());
+                let weight = Weight::of(&geometry, &data);
+                convolution(context, &geometry, &x, weight, &mut y, None).expect("sizes fit");
+                convolution(
+                    context,
+                    &geometry.transposed(),
+                    &dy,
+                    weight.transposed(),
+                    &mut dx,
+                    None,
+                )
+                .expect("sizes fit");
+                weight_gradient(context, &geometry, &x, &dy, &mut dw, None).expect("sizes fit");
+                [y, dx, dw]
+                    .concat()
+                    .into_iter()
+                    .map(f32::to_bits)
+                    .collect::<Vec<_>>()
+            };
+            assert!(bits(&wide) == bits(&narrow), "{geometry:?}");
+        }
     }
 
     #[test]

@@ -126,10 +126,10 @@ pub(crate) enum Take {
     Part(Range<usize>),
 }
 
-/// Runs the kernel on every tile of one block: `row_count` rows by all panels.
+/// Runs the kernel on every tile of one block: the table's rows by all panels.
 ///
 /// # Safety
-/// `rows` and `outputs` hold `row_count` pointers; with them, `right` and what `place` sets, every tile must fulfil the
+/// The table holds `count` pointers of each kind; with them, `right` and what `place` sets, every tile must fulfil the
 /// contract of a tile function.
 pub(crate) unsafe fn sweep(
     kernels: &Kernels,

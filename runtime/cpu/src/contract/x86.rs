@@ -15,7 +15,6 @@ pub(crate) struct Avx512(__m512);
 /// Loading eight words at `8 - count` gives a mask of the first `count` lanes.
 static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
 
-// SAFETY of all blocks below: the trait's contract gives the instruction set and valid pointers.
 impl Vector for Avx2 {
     const LANES: usize = 8;
 
