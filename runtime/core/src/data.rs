@@ -154,7 +154,13 @@ fn deal(plan: &DataPlan, decoded: &Decoded, seed: &Seed) -> Result<PartRows, Run
     if let (SourcePlan::Text { window, stride, .. }, SplitKind::Sequential) =
         (&plan.source, &plan.split.kind)
     {
-        let ranges = text_rows(decoded.characters, *window, *stride, plan.split.shares);
+        let ranges = text_rows(
+            decoded.characters,
+            *window,
+            *stride,
+            split::NEXT,
+            plan.split.shares,
+        );
         let parts = ranges.map(|rows| rows.filter_map(|row| u32::try_from(row).ok()).collect());
         return split::finish(&plan.name, &plan.split, parts);
     }

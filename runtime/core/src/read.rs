@@ -190,7 +190,7 @@ impl Reader<'_> {
             columns.push(characters);
         }
         let characters = source.rows() as u64;
-        let rows = text_windows(characters, window, stride);
+        let rows = text_windows(characters, window, stride, NEXT);
         let rows = u32::try_from(rows).map_err(|_| too_many(rows))?;
         let decoded = finish(columns, rows, rows, &[&source], &[file])?;
         Ok(Decoded {

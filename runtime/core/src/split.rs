@@ -21,16 +21,23 @@ fn shared(rows: u64, shares: [u32; 3]) -> [u64; 3] {
     [size(0), size(1), size(2)]
 }
 
-/// How far a text's targets lie ahead of its windows, whether a recipe reads them or not.
+/// How far a text's targets lie ahead of its windows, whether a recipe reads them or not: the `ahead` of every data set.
 pub const NEXT: u64 = 1;
 
-/// The rows of each part of a text of so many characters that is split in order, in windows of `window` characters.
+/// The rows of each part of a text of so many characters that is split in order, in windows of `window` characters
+/// with targets `ahead` characters on.
 ///
 /// Row `r` starts at character `r · stride`. The characters are dealt to the parts in order, by largest remainder of the
-/// shares; a row belongs to the part that holds its characters and the one behind them, so no two parts share a character.
+/// shares; a row belongs to the part that holds its characters and targets, so no two parts share a character.
 /// Rows across a border belong to none.
-pub fn text_rows(characters: u64, window: u64, stride: u64, shares: [u32; 3]) -> [Range<u64>; 3] {
-    let (span, stride) = (window.saturating_add(NEXT), stride.max(1));
+pub fn text_rows(
+    characters: u64,
+    window: u64,
+    stride: u64,
+    ahead: u64,
+    shares: [u32; 3],
+) -> [Range<u64>; 3] {
+    let (span, stride) = (window.saturating_add(ahead), stride.max(1));
     let mut start = 0;
     shared(characters, shares).map(|size| {
         let end = start + size;
@@ -41,9 +48,9 @@ pub fn text_rows(characters: u64, window: u64, stride: u64, shares: [u32; 3]) ->
     })
 }
 
-/// How many windows, each with the character behind it, a text has when it is not cut into parts.
-pub fn text_windows(characters: u64, window: u64, stride: u64) -> u64 {
-    let last = characters.checked_sub(window.saturating_add(NEXT));
+/// How many windows, each with its targets, a text has when it is not cut into parts.
+pub fn text_windows(characters: u64, window: u64, stride: u64, ahead: u64) -> u64 {
+    let last = characters.checked_sub(window.saturating_add(ahead));
     last.map_or(0, |last| last / stride.max(1) + 1)
 }
 
@@ -168,7 +175,7 @@ mod tests {
     #[test]
     fn windows_of_parts_share_no_character() {
         let (window, stride) = (8, 3);
-        let parts = text_rows(1000, window, stride, [800_000, 100_000, 100_000]);
+        let parts = text_rows(1000, window, stride, NEXT, [800_000, 100_000, 100_000]);
         let spans = parts
             .clone()
             .map(|rows| (rows.start * stride, (rows.end - 1) * stride + window + NEXT));
@@ -180,8 +187,11 @@ mod tests {
                 && spans[2].1 <= 1000
         );
         assert_eq!(parts, [0..264, 267..298, 300..331]);
-        assert_eq!(text_rows(10, 20, 1, [1_000_000, 0, 0])[0], 0..0);
-        assert_eq!((text_windows(10, 4, 2), text_windows(4, 4, 1)), (3, 0));
+        assert_eq!(text_rows(10, 20, 1, NEXT, [1_000_000, 0, 0])[0], 0..0);
+        assert_eq!(
+            (text_windows(10, 4, 2, NEXT), text_windows(4, 4, 1, NEXT)),
+            (3, 0)
+        );
     }
 
     #[test]

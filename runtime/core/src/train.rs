@@ -138,14 +138,14 @@ fn note_failure(
     plan: &Training,
     failure: &RunFailure,
 ) -> Result<(), RunFailure> {
-    match failure {
-        RunFailure::NotFinite(at) => recorder.add(&Event::NotFinite {
-            training: plan.name.clone(),
-            step: at.step,
-            guard: at.guard.clone(),
-        }),
-        _ => Ok(()),
-    }
+    let RunFailure::NotFinite(at) = failure else {
+        return Ok(());
+    };
+    recorder.add(&Event::NotFinite {
+        training: plan.name.clone(),
+        step: at.step,
+        guard: at.guard.clone(),
+    })
 }
 
 fn note_epoch(
