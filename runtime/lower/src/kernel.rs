@@ -207,6 +207,9 @@ impl fmt::Display for Kernel {
         }
         for (n, instr) in self.body.iter().enumerate() {
             match instr {
+                Instr::F32(bits) if f32::from_bits(*bits).is_nan() => {
+                    writeln!(f, "  r{n} = F32(bits:{bits:#010x})")?
+                }
                 Instr::F32(bits) => writeln!(f, "  r{n} = F32({:?})", f32::from_bits(*bits))?,
                 other => writeln!(f, "  r{n} = {other:?}")?,
             }

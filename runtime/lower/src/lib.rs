@@ -12,6 +12,7 @@ mod decide;
 mod expand;
 mod group;
 pub mod kernel;
+mod kernel_text;
 mod lowering;
 mod memory;
 pub mod schedule;
