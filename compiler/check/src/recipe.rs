@@ -3,9 +3,16 @@
 //! Sizes that depend on the batch stay open here; [`crate::Recipe::forward`] builds the graph of one purpose at one batch
 //! size, in forward form (with composites, without gradients).
 
-use mmh_diag::Span;
-use mmh_ir::Graph;
+use crate::core::Cx;
+use crate::data::DataSet;
+use crate::poly::Poly;
+use crate::program::Program;
+use crate::value::Loc;
+use mmh_diag::{Diagnostic, SourceId, Span};
 use mmh_ir::plan::{DataPlan, Metric, Named, OptimiserGroup, Part, Segment, StateDecl, Update};
+use mmh_ir::{Graph, Origin};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 /// What one graph is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,4 +145,96 @@ pub struct Declarations {
     pub evaluations: Vec<Evaluate>,
     /// What cannot run yet.
     pub not_yet: Vec<NotYet>,
+}
+
+/// A checked recipe: its declarations, and all that is needed to build its graphs.
+#[derive(Debug)]
+pub struct Recipe {
+    /// What it declares.
+    pub declarations: Declarations,
+    pub(crate) program: Program,
+    pub(crate) data: Vec<DataSet>,
+    /// Declarations of the trainings and evaluations, by number.
+    pub(crate) trainings: Vec<usize>,
+    pub(crate) evaluations: Vec<usize>,
+    pub(crate) hovers: BTreeMap<Loc, String>,
+}
+
+impl Recipe {
+    /// The graph of one purpose of training `training` for `batch` rows. Errors are those a batch size brings, such as a
+    /// value too large.
+    pub fn forward(
+        &self,
+        training: usize,
+        purpose: Purpose,
+        batch: u64,
+    ) -> Result<Forward, Vec<Diagnostic>> {
+        let mut cx = Cx::new(&self.program, self.data.clone());
+        cx.emit = true;
+        cx.batch = Poly::from(batch);
+        let declared = self.trainings.get(training).copied();
+        let evaluation = match purpose {
+            Purpose::Evaluate(n) => self.evaluations.get(n).copied(),
+            Purpose::Step | Purpose::Predict | Purpose::Watch => None,
+        };
+        let given = declared.and_then(|declared| cx.purpose(declared, evaluation, purpose).ok());
+        let Some(given) = given else {
+            return Err(cx.diagnostics);
+        };
+        let updates = match purpose {
+            Purpose::Step => cx
+                .state_next
+                .iter()
+                .map(|(slot, value)| Update {
+                    slot: *slot as u32,
+                    value: *value,
+                })
+                .collect(),
+            Purpose::Predict | Purpose::Watch | Purpose::Evaluate(_) => vec![],
+        };
+        Ok(Forward {
+            graph: cx.graph,
+            state: cx.state,
+            sites: cx.sites,
+            updates,
+            outputs: given.outputs,
+            metrics: given.metrics,
+        })
+    }
+
+    /// The place in the user's text that a node came from.
+    pub fn origin_span(&self, origin: Origin) -> Option<(SourceId, Span)> {
+        let index = origin.0.checked_sub(1)?;
+        self.program
+            .places
+            .get(index as usize)
+            .map(|loc| (loc.source, loc.span))
+    }
+
+    /// The type of what stands at each place of the user's text, for editors.
+    pub fn hovers(&self) -> impl Iterator<Item = (Loc, &str)> {
+        self.hovers.iter().map(|(loc, text)| (*loc, text.as_str()))
+    }
+
+    /// `show types`: every named value with its type, in the order of the text.
+    pub fn types(&self) -> String {
+        let mut text = String::new();
+        for (loc, ty) in &self.hovers {
+            let name = self.program.text(*loc);
+            let _ = writeln!(text, "{name}: {}", ty.trim_matches('`'));
+        }
+        for (number, train) in self.declarations.trainings.iter().enumerate() {
+            if let Ok(forward) =
+                self.forward(number, Purpose::Step, train.batch.min(train.rows).max(1))
+            {
+                for slot in &forward.state {
+                    let _ = writeln!(text, "{}: {}", slot.path, slot.ty);
+                }
+                for site in &forward.sites {
+                    let _ = writeln!(text, "{site}: draws");
+                }
+            }
+        }
+        text
+    }
 }

@@ -1,0 +1,664 @@
+//! The evaluator's state: where it stands, what it has built, what it has found wrong.
+
+use crate::data::DataSet;
+use crate::poly::Poly;
+use crate::program::Program;
+use crate::value::{Dim, Eval, Loc, Made, Reported, Tensor, Value};
+use mmh_diag::{Code, Diagnostic, SourceId, Span};
+use mmh_ir::plan::{Init, Part, Role, StateDecl};
+use mmh_ir::{Axis, DType, Dim as IrDim, Graph, Input, MapOp, Op, Origin, Shape, Type, ValueId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which of the two modes a graph is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Training,
+    Evaluation,
+}
+
+/// One call that is being evaluated.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) declared: usize,
+    pub(crate) call: Loc,
+}
+
+/// A name space for parameters and draws: calls inside get ordinals here.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) path: String,
+    counts: BTreeMap<String, u32>,
+    taken: BTreeSet<String>,
+    /// The name that the next call with parameters or draws takes.
+    pub(crate) pinned: Option<String>,
+}
+
+/// The column maps of the rows being read: which part, and where the map is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Augmenting {
+    pub(crate) part: Option<Part>,
+    pub(crate) loc: Loc,
+}
+
+/// What a loss was made of, for metrics of the same name.
+#[derive(Clone, Debug)]
+pub(crate) struct LossParts {
+    pub(crate) name: &'static str,
+    pub(crate) predicted: Tensor,
+    pub(crate) target: Tensor,
+    /// Before the mean: one number a row and place.
+    pub(crate) each: Tensor,
+}
+
+/// A `let` at the top of a file.
+#[derive(Clone, Debug)]
+pub(crate) enum Memo {
+    Running,
+    Done(Value),
+}
+
+/// The abstract evaluator.
+pub(crate) struct Cx<'p> {
+    pub(crate) program: &'p Program,
+    pub(crate) source: SourceId,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    seen: BTreeSet<(Code, SourceId, Span)>,
+    pub(crate) graph: Graph,
+    /// Whether nodes are made: then every size is a number.
+    pub(crate) emit: bool,
+    /// Whether a block is checked on its signature alone.
+    pub(crate) generic: bool,
+    pub(crate) mode: Mode,
+    pub(crate) batch: Poly,
+    pub(crate) whole: Vec<Poly>,
+    pub(crate) data: Vec<DataSet>,
+    pub(crate) choices: BTreeMap<Loc, usize>,
+    pub(crate) lets: BTreeMap<usize, Memo>,
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) places: Vec<Place>,
+    pub(crate) state: Vec<StateDecl>,
+    pub(crate) state_values: Vec<ValueId>,
+    pub(crate) state_next: BTreeMap<usize, ValueId>,
+    state_index: BTreeMap<String, usize>,
+    pub(crate) sites: Vec<String>,
+    site_values: BTreeMap<String, ValueId>,
+    inputs: BTreeMap<String, Tensor>,
+    pub(crate) here: Vec<Loc>,
+    pub(crate) augmenting: Option<Augmenting>,
+    pub(crate) losses: Vec<LossParts>,
+    pub(crate) poisoned: BTreeSet<usize>,
+    pub(crate) hovers: Option<BTreeMap<Loc, String>>,
+    /// Mismatches of a model's result that a later message may explain better: the place of the size, and which.
+    pub(crate) tentative: Vec<(Loc, usize)>,
+    pub(crate) reading: Option<crate::data::Reading>,
+    pub(crate) makes: BTreeMap<usize, Option<bool>>,
+    pub(crate) work: u64,
+}
+
+const MOST_ELEMENTS: i128 = 1 << 31;
+const MOST_WORK: u64 = 400_000;
+const MOST_DIAGNOSTICS: usize = 100;
+
+impl<'p> Cx<'p> {
+    pub(crate) fn new(program: &'p Program, data: Vec<DataSet>) -> Self {
+        Self {
+            program,
+            source: SourceId(0),
+            diagnostics: Vec::new(),
+            seen: BTreeSet::new(),
+            graph: Graph::default(),
+            emit: false,
+            generic: false,
+            mode: Mode::Training,
+            batch: Poly::variable("batch"),
+            whole: Vec::new(),
+            data,
+            choices: BTreeMap::new(),
+            lets: BTreeMap::new(),
+            frames: Vec::new(),
+            places: vec![Place::default()],
+            state: Vec::new(),
+            state_values: Vec::new(),
+            state_next: BTreeMap::new(),
+            state_index: BTreeMap::new(),
+            sites: Vec::new(),
+            site_values: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            here: Vec::new(),
+            augmenting: None,
+            losses: Vec::new(),
+            poisoned: BTreeSet::new(),
+            hovers: None,
+            tentative: Vec::new(),
+            reading: None,
+            makes: BTreeMap::new(),
+            work: 0,
+        }
+    }
+
+    pub(crate) fn at(&self, span: Span) -> Loc {
+        Loc {
+            source: self.source,
+            span,
+        }
+    }
+
+    pub(crate) fn text(&self, loc: Loc) -> String {
+        one_line(self.program.text(loc))
+    }
+
+    /// Keeps a diagnostic, once for each code and place, moved to the user's own text.
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) -> Reported {
+        let diagnostic = self.moved(diagnostic);
+        if let Some(label) = diagnostic.primary()
+            && self.diagnostics.len() < MOST_DIAGNOSTICS
+            && self
+                .seen
+                .insert((diagnostic.code, label.source, label.span))
+        {
+            self.diagnostics.push(diagnostic);
+        }
+        Reported
+    }
+
+    /// An error at one place.
+    pub(crate) fn fail<T>(
+        &mut self,
+        code: Code,
+        loc: Loc,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Eval<T> {
+        let help = help.into();
+        let mut diagnostic = Diagnostic::error(code, message).at(loc.source, loc.span, "");
+        if !help.is_empty() {
+            diagnostic = diagnostic.help(help);
+        }
+        Err(self.report(diagnostic))
+    }
+
+    // A mistake inside the standard library is the caller's: it is shown at the call.
+    fn moved(&self, mut diagnostic: Diagnostic) -> Diagnostic {
+        let inside = diagnostic
+            .primary()
+            .is_some_and(|l| self.program.is_library(l.source));
+        if !inside {
+            diagnostic
+                .labels
+                .retain(|l| l.primary || !self.program.is_library(l.source));
+            return diagnostic;
+        }
+        let call = self
+            .frames
+            .iter()
+            .rev()
+            .map(|f| f.call)
+            .find(|c| !self.program.is_library(c.source));
+        let Some(call) = call else { return diagnostic };
+        for label in &mut diagnostic.labels {
+            if label.primary {
+                (label.source, label.span) = (call.source, call.span);
+            }
+        }
+        diagnostic
+            .labels
+            .retain(|l| !self.program.is_library(l.source));
+        diagnostic.fixes.clear();
+        diagnostic
+    }
+
+    pub(crate) fn hover(&mut self, loc: Loc, text: impl FnOnce() -> String) {
+        if self.program.is_library(loc.source) {
+            return;
+        }
+        if let Some(hovers) = &mut self.hovers {
+            hovers.insert(loc, text());
+        }
+    }
+
+    /// Counts work, so that a recipe that repeats repeats of repeats ends with a message.
+    pub(crate) fn spend(&mut self, loc: Loc) -> Eval<()> {
+        self.work += 1;
+        if self.work > MOST_WORK {
+            return self.fail(
+                Code::LimitTooLarge,
+                loc,
+                format!("the recipe unfolds to more than {MOST_WORK} steps"),
+                "repeat less often",
+            );
+        }
+        Ok(())
+    }
+
+    // ---- nodes ----
+
+    fn origin(&self) -> Origin {
+        let place = self
+            .here
+            .iter()
+            .rev()
+            .find(|l| !self.program.is_library(l.source));
+        Origin(place.map_or(0, |l| self.program.origin(*l)))
+    }
+
+    fn shape(&mut self, dims: &[Dim]) -> Eval<Shape> {
+        let mut shape = Vec::new();
+        let mut elements: i128 = 1;
+        for dim in dims {
+            let loc = dim.loc;
+            match dim.size.integer() {
+                Some(n) if n >= 1 => {
+                    elements = elements.saturating_mul(n);
+                    shape.push(IrDim {
+                        axis: dim.axis.clone(),
+                        size: n as usize,
+                    });
+                }
+                Some(n) => {
+                    return self.fail(
+                        Code::ValueRange,
+                        loc,
+                        format!("axis `{}` would have {n} elements", dim.axis),
+                        "an axis has at least one",
+                    );
+                }
+                None if self.emit => {
+                    let what = format!(
+                        "the size of axis `{}` is not known here: {}",
+                        dim.axis, dim.size
+                    );
+                    return self.fail(Code::ShapeMismatch, loc, what, "give it as a number");
+                }
+                None => {}
+            }
+        }
+        if elements > MOST_ELEMENTS {
+            let loc = self.here.last().copied().unwrap_or_default();
+            return self.fail(
+                Code::LimitTooLarge,
+                loc,
+                format!("a value would have {elements} elements"),
+                "the most is 2,147,483,648",
+            );
+        }
+        Ok(Shape(shape))
+    }
+
+    /// A node, or its type alone.
+    pub(crate) fn push(
+        &mut self,
+        op: Op,
+        inputs: &[&Tensor],
+        dtype: DType,
+        dims: Vec<Dim>,
+    ) -> Eval<Tensor> {
+        let shape = self.shape(&dims)?;
+        let loc = self.here.last().copied().unwrap_or_default();
+        self.spend(loc)?;
+        let id = if self.emit {
+            let ids = inputs.iter().map(|t| t.id).collect();
+            let origin = self.origin();
+            self.graph.push(op, ids, Type::new(dtype, shape), origin)
+        } else {
+            ValueId(0)
+        };
+        Ok(Tensor {
+            id,
+            dtype,
+            dims,
+            classes: None,
+            made: Made::Plain,
+        })
+    }
+
+    pub(crate) fn constant(&mut self, value: f64) -> Eval<Tensor> {
+        self.push(
+            Op::Constant(mmh_ir::Literal(value as f32)),
+            &[],
+            DType::F32,
+            vec![],
+        )
+    }
+
+    pub(crate) fn literal(&mut self, value: f32) -> Eval<Tensor> {
+        self.push(
+            Op::Constant(mmh_ir::Literal(value)),
+            &[],
+            DType::F32,
+            vec![],
+        )
+    }
+
+    pub(crate) fn integer(&mut self, value: i32) -> Eval<Tensor> {
+        self.push(Op::Integer(value), &[], DType::I32, vec![])
+    }
+
+    /// Pointwise, axes broadcasting by name; the sizes must have been compared.
+    pub(crate) fn map(&mut self, op: MapOp, inputs: &[&Tensor]) -> Eval<Tensor> {
+        let mut dims: Vec<Dim> = Vec::new();
+        for input in inputs {
+            for dim in &input.dims {
+                match dims.iter().find(|d| d.axis == dim.axis) {
+                    None => dims.push(dim.clone()),
+                    Some(first) => {
+                        let first = first.clone();
+                        self.same_size(&first, dim)?;
+                    }
+                }
+            }
+        }
+        let dtypes: Vec<DType> = inputs.iter().map(|t| t.dtype).collect();
+        self.push(
+            Op::Map(op),
+            inputs,
+            mmh_ir::graph::map_dtype(op, &dtypes),
+            dims,
+        )
+    }
+
+    /// Whether two sizes may be taken as equal.
+    pub(crate) fn equal(&self, a: &Poly, b: &Poly) -> bool {
+        a == b
+            || (a.is_opaque() || b.is_opaque())
+                && !(a.constant().is_some() && b.constant().is_some())
+    }
+
+    /// Reports two sizes of one axis.
+    pub(crate) fn same_size(&mut self, a: &Dim, b: &Dim) -> Eval<()> {
+        if self.equal(&a.size, &b.size) {
+            return Ok(());
+        }
+        let here = self.here.last().copied().unwrap_or_default();
+        let what = self.text(here);
+        let verb = if what.contains(" + ") {
+            "adds"
+        } else if what.contains(" * ") {
+            "multiplies"
+        } else {
+            "combines"
+        };
+        let sizes = if a.size.constant().is_some() && b.size.constant().is_some() {
+            format!("{}: {} ≠ {}", a.axis, a.size, b.size)
+        } else {
+            format!("{} ≠ {}", named(a), named(b))
+        };
+        let mut diagnostic = Diagnostic::error(
+            Code::ShapeAxisSize,
+            format!("`{what}` {verb} axes of different size: {sizes}"),
+        )
+        .at(
+            here.source,
+            here.span,
+            format!("axis `{}` has two sizes", a.axis),
+        )
+        .help("keep the size, or project one side first");
+        let binary = what
+            .split_once(" + ")
+            .filter(|(l, r)| is_name(l) && is_name(r));
+        if let Some((left, _)) = binary {
+            diagnostic =
+                diagnostic.help(format!("keep the size, or project `{left}` before the sum"));
+        }
+        for dim in [a, b] {
+            if dim.loc != here && dim.loc.span.len() > 0 {
+                diagnostic = diagnostic.and(
+                    dim.loc.source,
+                    dim.loc.span,
+                    format!("{} = {}", dim.axis, dim.size),
+                );
+            }
+        }
+        Err(self.report(diagnostic))
+    }
+
+    pub(crate) fn broadcast(&mut self, value: &Tensor, dims: &[Dim]) -> Eval<Tensor> {
+        let same = value.dims.len() == dims.len()
+            && value.dims.iter().zip(dims).all(|(a, b)| a.axis == b.axis);
+        if same {
+            return Ok(value.clone());
+        }
+        let mut out = self.push(Op::Broadcast, &[value], value.dtype, dims.to_vec())?;
+        out.classes = value.classes.clone();
+        Ok(out)
+    }
+
+    pub(crate) fn rename(&mut self, value: &Tensor, from: &str, to: &str) -> Eval<Tensor> {
+        if from == to {
+            return Ok(value.clone());
+        }
+        let dims = value
+            .dims
+            .iter()
+            .map(|d| Dim {
+                axis: if d.axis.as_str() == from {
+                    Axis::new(to)
+                } else {
+                    d.axis.clone()
+                },
+                ..d.clone()
+            })
+            .collect();
+        let op = Op::Rename {
+            from: Axis::new(from),
+            to: Axis::new(to),
+        };
+        let mut out = self.push(op, &[value], value.dtype, dims)?;
+        out.classes = value.classes.clone();
+        Ok(out)
+    }
+
+    pub(crate) fn reduce(
+        &mut self,
+        kind: mmh_ir::ReduceKind,
+        value: &Tensor,
+        over: &[Axis],
+    ) -> Eval<Tensor> {
+        if over.is_empty() {
+            return Ok(value.clone());
+        }
+        let dims: Vec<Dim> = value
+            .dims
+            .iter()
+            .filter(|d| !over.contains(&d.axis))
+            .cloned()
+            .collect();
+        let dtype = if kind == mmh_ir::ReduceKind::ArgMax {
+            DType::I32
+        } else {
+            value.dtype
+        };
+        self.push(
+            Op::Reduce {
+                kind,
+                over: over.to_vec(),
+            },
+            &[value],
+            dtype,
+            dims,
+        )
+    }
+
+    /// The number of elements along some axes.
+    pub(crate) fn count(value: &Tensor, over: &[Axis]) -> Poly {
+        let sizes = value.dims.iter().filter(|d| over.contains(&d.axis));
+        sizes.fold(Poly::number(1), |product, d| product.multiply(&d.size))
+    }
+
+    /// Sum divided by the count.
+    pub(crate) fn mean(&mut self, value: &Tensor, over: &[Axis]) -> Eval<Tensor> {
+        let sum = self.reduce(mmh_ir::ReduceKind::Sum, value, over)?;
+        let count = Self::count(value, over);
+        let n = self.size_constant(&count)?;
+        self.map(MapOp::Div, &[&sum, &n])
+    }
+
+    /// A size as an f32 number of the graph.
+    pub(crate) fn size_constant(&mut self, size: &Poly) -> Eval<Tensor> {
+        let value = size.constant().map_or(1.0, |r| r.to_f64());
+        self.constant(value)
+    }
+
+    // ---- paths, parameters, draws ----
+
+    /// The path of the next call of `callee` here.
+    pub(crate) fn enter(&mut self, callee: &str, key: Option<&str>, loc: Loc) -> Eval<()> {
+        let Some(place) = self.places.last_mut() else {
+            return Ok(());
+        };
+        let pinned = place.pinned.take();
+        let segment = match (key, pinned) {
+            (Some(key), _) => key.to_string(),
+            (None, Some(name)) => name,
+            (None, None) => {
+                let count = place.counts.entry(callee.to_string()).or_insert(0);
+                *count += 1;
+                format!("{callee}{count}")
+            }
+        };
+        let fresh = place.taken.insert(segment.clone());
+        let path = if place.path.is_empty() {
+            segment.clone()
+        } else {
+            format!("{}.{segment}", place.path)
+        };
+        self.places.push(Place {
+            path,
+            ..Place::default()
+        });
+        if !fresh {
+            self.places.pop();
+            return self.fail(
+                Code::NameDuplicate,
+                loc,
+                format!("two calls here are both called `{segment}`"),
+                "give one another `@key`, or take it away",
+            );
+        }
+        Ok(())
+    }
+
+    /// A path of its own, as a model or a section has.
+    pub(crate) fn enter_root(&mut self, path: &str) {
+        self.places.push(Place {
+            path: path.to_string(),
+            ..Place::default()
+        });
+    }
+
+    pub(crate) fn leave(&mut self) {
+        self.places.pop();
+    }
+
+    pub(crate) fn path(&self) -> String {
+        self.places
+            .last()
+            .map(|p| p.path.clone())
+            .unwrap_or_default()
+    }
+
+    /// A state slot by path; the same path is the same slot.
+    pub(crate) fn state_slot(
+        &mut self,
+        path: &str,
+        role: Role,
+        init: Init,
+        dims: Vec<Dim>,
+    ) -> Eval<(Tensor, usize)> {
+        let shape = self.shape(&dims)?;
+        if let Some(&slot) = self.state_index.get(path) {
+            let id = self.state_values.get(slot).copied().unwrap_or(ValueId(0));
+            let known = self.state.get(slot).map(|s| s.ty.shape.clone());
+            if known != Some(shape) && self.emit {
+                let loc = self.here.last().copied().unwrap_or_default();
+                return self.fail(
+                    Code::ShapeMismatch,
+                    loc,
+                    format!("the parameter `{path}` is used with two shapes"),
+                    "call the model with the same shapes everywhere",
+                );
+            }
+            return Ok((
+                Tensor {
+                    id,
+                    dtype: DType::F32,
+                    dims,
+                    classes: None,
+                    made: Made::Plain,
+                },
+                slot,
+            ));
+        }
+        let slot = self.state.len();
+        let value = self.push(Op::Input(Input::State(slot as u32)), &[], DType::F32, dims)?;
+        self.state.push(StateDecl {
+            path: path.to_string(),
+            role,
+            ty: Type::f32(shape),
+            init,
+        });
+        self.state_values.push(value.id);
+        self.state_index.insert(path.to_string(), slot);
+        Ok((value, slot))
+    }
+
+    /// The key of the random site that stands here.
+    pub(crate) fn site_key(&mut self, path: &str) -> Eval<Tensor> {
+        let dims = vec![Dim {
+            axis: Axis::new("word"),
+            size: Poly::number(8),
+            loc: Loc::default(),
+        }];
+        if let Some(id) = self.site_values.get(path) {
+            return Ok(Tensor {
+                id: *id,
+                dtype: DType::I32,
+                dims,
+                classes: None,
+                made: Made::Plain,
+            });
+        }
+        let number = self.sites.len() as u32;
+        let key = self.push(Op::Input(Input::Key(number)), &[], DType::I32, dims)?;
+        self.sites.push(path.to_string());
+        self.site_values.insert(path.to_string(), key.id);
+        Ok(key)
+    }
+
+    /// An input of the runtime, one node for all its uses.
+    pub(crate) fn input(&mut self, input: Input, dtype: DType, dims: Vec<Dim>) -> Eval<Tensor> {
+        let name = format!("{input:?}");
+        if let Some(known) = self.inputs.get(&name) {
+            return Ok(known.clone());
+        }
+        let value = self.push(Op::Input(input), &[], dtype, dims)?;
+        self.inputs.insert(name, value.clone());
+        Ok(value)
+    }
+
+    pub(crate) fn batch_dim(&self) -> Dim {
+        Dim {
+            axis: Axis::new("batch"),
+            size: self.batch.clone(),
+            loc: Loc::default(),
+        }
+    }
+}
+
+fn named(dim: &Dim) -> String {
+    dim.size.to_string()
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+/// Source text on one line, shortened.
+pub(crate) fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    if line.chars().count() <= 60 {
+        return line;
+    }
+    let start: String = line.chars().take(57).collect();
+    format!("{start}…")
+}

@@ -1,0 +1,861 @@
+//! Expressions: numbers, names, operators, pipes and choices.
+
+use crate::core::{Cx, Memo, Mode};
+use crate::poly::Poly;
+use crate::value::{
+    Block, Callee, Eval, Loc, Quantity, Reported, Rows, Tensor, UNITS, UnitKind, Value,
+};
+use mmh_diag::{Code, Diagnostic, Span, suggest};
+use mmh_ir::plan::Part;
+use mmh_ir::{DType, MapOp};
+use mmh_syntax::ast::{BinaryOp, Expr, Item, Name, Path, SectionKind, UnaryOp};
+use std::rc::Rc;
+
+/// The names of a body.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scope {
+    pub(crate) names: Vec<(String, Value)>,
+    /// The axes that `...` stands for.
+    pub(crate) rest: Vec<crate::value::Dim>,
+}
+
+impl Scope {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.names
+            .iter()
+            .rev()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v)
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: Value) {
+        self.names.push((name.to_string(), value));
+    }
+}
+
+impl<'p> Cx<'p> {
+    /// The value of an expression.
+    pub(crate) fn expr(&mut self, expr: &'p Expr, scope: &Scope) -> Eval<Value> {
+        let loc = self.at(expr.span());
+        self.spend(loc)?;
+        self.here.push(loc);
+        let value = self.expr_inner(expr, scope, loc);
+        self.here.pop();
+        match value {
+            Ok(Value::Error) => Err(Reported),
+            other => other,
+        }
+    }
+
+    fn expr_inner(&mut self, expr: &'p Expr, scope: &Scope, loc: Loc) -> Eval<Value> {
+        match expr {
+            Expr::Number { text, .. } => self.number(text, loc),
+            Expr::Quantity { number, unit, .. } => self.quantity(number, unit, loc),
+            Expr::Text(text) => Ok(Value::Text(text.value.clone())),
+            Expr::Bool { value, .. } => Ok(Value::Bool(*value)),
+            Expr::Path(path) => self.path_value(path, scope),
+            Expr::Call(call) => self.call(call, None, scope),
+            Expr::List { items, .. } => self.list(items, scope),
+            Expr::Rest(_) => self.fail(
+                Code::TypeMismatch,
+                loc,
+                "`...` is no value",
+                "it stands in the bracket of a type",
+            ),
+            Expr::Unary { op, operand, .. } => {
+                let value = self.expr(operand, scope)?;
+                self.unary(*op, value, loc)
+            }
+            Expr::Binary { op, lhs, rhs, .. } => {
+                let left = self.expr(lhs, scope);
+                let right = self.expr(rhs, scope);
+                self.binary(*op, left?, right?, loc)
+            }
+            Expr::Pipe { lhs, rhs, .. } => self.pipe(lhs, rhs, scope),
+            Expr::Choice { default, space, .. } => self.choice(default, space, scope, loc),
+            Expr::Range { lo, hi, .. } => {
+                let lo = self.expr(lo, scope);
+                let hi = self.expr(hi, scope);
+                Ok(Value::Range(Box::new(lo?), Box::new(hi?)))
+            }
+            Expr::If {
+                condition,
+                then,
+                otherwise,
+                ..
+            } => self.conditional(condition, then, otherwise, scope),
+            Expr::Section(_) => self.fail(
+                Code::TypeMismatch,
+                loc,
+                "a section is no value here",
+                "declare it by name, on its own",
+            ),
+            Expr::Group { inner, .. } => self.expr(inner, scope),
+            Expr::Missing(_) => Err(Reported),
+        }
+    }
+
+    fn list(&mut self, items: &'p [Expr], scope: &Scope) -> Eval<Value> {
+        let values: Vec<Eval<Value>> = items.iter().map(|item| self.expr(item, scope)).collect();
+        values
+            .into_iter()
+            .collect::<Eval<Vec<Value>>>()
+            .map(Value::List)
+    }
+
+    pub(crate) fn number(&mut self, text: &str, loc: Loc) -> Eval<Value> {
+        let whole = match text.strip_prefix("0x") {
+            Some(hex) => i128::from_str_radix(hex, 16).ok(),
+            None => text.parse::<i128>().ok(),
+        };
+        if let Some(n) = whole {
+            return Ok(Value::Size(Poly::number(n)));
+        }
+        match text.parse::<f64>() {
+            Ok(v) if v.is_finite() => Ok(Value::Float(v)),
+            _ => self.fail(
+                Code::SyntaxBadNumber,
+                loc,
+                format!("`{text}` is not a number"),
+                "write it as `3`, `0.5` or `3e-4`",
+            ),
+        }
+    }
+
+    fn quantity(&mut self, number: &str, unit: &Name, loc: Loc) -> Eval<Value> {
+        let value = match self.number(number, loc)? {
+            Value::Size(p) => p.constant().map_or(0.0, |r| r.to_f64()),
+            Value::Float(v) => v,
+            _ => return Err(Reported),
+        };
+        let Some((_, kind, factor)) = UNITS.iter().find(|(word, _, _)| *word == unit.text) else {
+            let near = suggest(&unit.text, UNITS.iter().map(|u| u.0));
+            let help = near.map_or(
+                "the units are: epochs, steps, deg, rad, px, s, min, h, %, MiB".to_string(),
+                |n| format!("did you mean `{n}`?"),
+            );
+            let at = self.at(unit.span);
+            return self.fail(
+                Code::UnitWrong,
+                at,
+                format!("`{}` is no unit", unit.text),
+                help,
+            );
+        };
+        Ok(Value::Quantity(Quantity {
+            value: value * factor,
+            kind: *kind,
+        }))
+    }
+
+    fn choice(
+        &mut self,
+        default: &'p Expr,
+        space: &'p Expr,
+        scope: &Scope,
+        loc: Loc,
+    ) -> Eval<Value> {
+        match self.choices.get(&loc).copied() {
+            None => self.expr(default, scope),
+            Some(nth) => match crate::space::alternative(space, nth) {
+                Some(crate::space::Alternative::Written(expr)) => self.expr(expr, scope),
+                Some(crate::space::Alternative::Number(n)) => Ok(Value::Size(Poly::number(n))),
+                None => self.expr(default, scope),
+            },
+        }
+    }
+
+    fn conditional(
+        &mut self,
+        condition: &'p Expr,
+        then: &'p Expr,
+        otherwise: &'p Expr,
+        scope: &Scope,
+    ) -> Eval<Value> {
+        let loc = self.at(condition.span());
+        match self.expr(condition, scope)? {
+            Value::Bool(true) => self.expr(then, scope),
+            Value::Bool(false) => self.expr(otherwise, scope),
+            Value::Unknown => {
+                let first = self.expr(then, scope);
+                let second = self.expr(otherwise, scope);
+                second?;
+                first
+            }
+            Value::Tensor(_) => self.fail(
+                Code::TypeMismatch,
+                loc,
+                "`if` decides when the recipe is checked, not for every element",
+                "write `where(condition, a, else = b)`",
+            ),
+            other => self.fail(
+                Code::TypeMismatch,
+                loc,
+                format!("`if` takes true or false, not {}", other.kind()),
+                "",
+            ),
+        }
+    }
+
+    fn pipe(&mut self, lhs: &'p Expr, rhs: &'p Expr, scope: &Scope) -> Eval<Value> {
+        let loc = self.at(lhs.span());
+        let value = self.expr(lhs, scope);
+        let piped = value.map(|v| (v, loc));
+        match rhs.ungrouped() {
+            Expr::Call(call) => {
+                let at = self.at(call.span);
+                self.here.push(at);
+                let result = self.call(call, Some(piped), scope);
+                self.here.pop();
+                result
+            }
+            Expr::Path(path) => {
+                let at = self.at(path.span);
+                self.here.push(at);
+                let result = self.call_path(path, piped, scope);
+                self.here.pop();
+                result
+            }
+            Expr::Missing(_) => Err(Reported),
+            other => {
+                let at = self.at(other.span());
+                piped?;
+                self.fail(
+                    Code::TypeNotCallable,
+                    at,
+                    "`|>` flows into a block, and this is none",
+                    "write the name of a block, such as `|> relu`",
+                )
+            }
+        }
+    }
+
+    // ---- names ----
+
+    fn path_value(&mut self, path: &'p Path, scope: &Scope) -> Eval<Value> {
+        let [head, fields @ ..] = path.names.as_slice() else {
+            return Err(Reported);
+        };
+        let mut value = self.name_value(head, scope)?;
+        let mut rest = fields;
+        while let [field, deeper @ ..] = rest {
+            let used;
+            (value, used) = self.field(value, field, deeper, path)?;
+            rest = rest.get(used..).unwrap_or_default();
+        }
+        let loc = self.at(path.span);
+        if let Value::Tensor(t) = &value {
+            let text = t.text();
+            self.hover(loc, || text);
+        }
+        Ok(value)
+    }
+
+    pub(crate) fn name_value(&mut self, name: &Name, scope: &Scope) -> Eval<Value> {
+        if let Some(value) = scope.get(&name.text) {
+            return match value {
+                Value::Error => Err(Reported),
+                value => Ok(value.clone()),
+            };
+        }
+        if let Some(index) = self.program.find(self.source, &name.text) {
+            return self.declared(index, name);
+        }
+        match name.text.as_str() {
+            "training" => {
+                return Ok(if self.generic {
+                    Value::Unknown
+                } else {
+                    Value::Bool(self.mode == Mode::Training)
+                });
+            }
+            "inf" => return Ok(Value::Float(f64::INFINITY)),
+            "pi" => return Ok(Value::Float(std::f64::consts::PI)),
+            _ => {}
+        }
+        if let Some(index) = crate::primitives::find(&name.text) {
+            return Ok(Value::Block(Block {
+                callee: Callee::Primitive(index),
+                given: Rc::new(vec![]),
+            }));
+        }
+        self.unknown_name(name, scope)
+    }
+
+    fn unknown_name<T>(&mut self, name: &Name, scope: &Scope) -> Eval<T> {
+        let mut known: Vec<String> = scope.names.iter().map(|(n, _)| n.clone()).collect();
+        known.extend(self.program.names_of(self.source));
+        known.extend(self.program.library_names().map(str::to_string));
+        known.extend(crate::primitives::names().map(str::to_string));
+        let near = suggest(&name.text, known.iter().map(String::as_str));
+        let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
+        let loc = self.at(name.span);
+        self.fail(
+            Code::NameUnknown,
+            loc,
+            format!("nothing is called `{}`", name.text),
+            help,
+        )
+    }
+
+    fn declared(&mut self, index: usize, name: &Name) -> Eval<Value> {
+        let Some(declared) = self.program.declared.get(index) else {
+            return Err(Reported);
+        };
+        match &declared.item {
+            Item::Let(_) => self.top_let(index, name),
+            Item::Block(_) => Ok(Value::Block(Block {
+                callee: Callee::Declared(index),
+                given: Rc::new(vec![]),
+            })),
+            Item::Section(section) => match section.kind {
+                SectionKind::Data => match self.data.iter().position(|d| d.declared == index) {
+                    Some(number) => Ok(Value::Data(number)),
+                    None => Err(Reported),
+                },
+                SectionKind::Train => Ok(Value::Train(index)),
+                SectionKind::Search
+                | SectionKind::Evaluate
+                | SectionKind::Export
+                | SectionKind::Federate => {
+                    let loc = self.at(name.span);
+                    self.fail(
+                        Code::TypeMismatch,
+                        loc,
+                        format!("`{}` is a section, not a value", name.text),
+                        "",
+                    )
+                }
+            },
+            Item::Use(_) | Item::Seed(_) => Err(Reported),
+        }
+    }
+
+    fn top_let(&mut self, index: usize, name: &Name) -> Eval<Value> {
+        match self.lets.get(&index) {
+            Some(Memo::Done(Value::Error)) => return Err(Reported),
+            Some(Memo::Done(value)) => return Ok(value.clone()),
+            Some(Memo::Running) => {
+                let loc = self.at(name.span);
+                return self.fail(
+                    Code::NameCycle,
+                    loc,
+                    format!("`{}` needs itself", name.text),
+                    "write one of the values on the way as a number",
+                );
+            }
+            None => {}
+        }
+        let program = self.program;
+        let Some((it, source)) = program.let_at(index) else {
+            return Err(Reported);
+        };
+        self.lets.insert(index, Memo::Running);
+        let before = std::mem::replace(&mut self.source, source);
+        self.enter_root("");
+        if let Some(place) = self.places.last_mut() {
+            place.pinned = Some(
+                it.key
+                    .as_ref()
+                    .map_or(&it.name.text, |k| &k.name.value)
+                    .clone(),
+            );
+        }
+        let value = self.expr(&it.value, &Scope::default());
+        self.leave();
+        if let Ok(value) = &value {
+            let loc = self.at(it.name.span);
+            let text = value.kind();
+            self.hover(loc, || text);
+        }
+        self.source = before;
+        self.lets.insert(
+            index,
+            Memo::Done(value.as_ref().map_or(Value::Error, Clone::clone)),
+        );
+        value
+    }
+
+    // A field of a value, and how many names it took.
+    fn field(
+        &mut self,
+        value: Value,
+        field: &'p Name,
+        deeper: &'p [Name],
+        path: &'p Path,
+    ) -> Eval<(Value, usize)> {
+        let loc = self.at(field.span);
+        match value {
+            Value::Data(number) => {
+                let part = match field.text.as_str() {
+                    "train" => Some(Part::Train),
+                    "valid" => Some(Part::Valid),
+                    "test" => Some(Part::Test),
+                    _ => None,
+                };
+                if part.is_some() {
+                    let rows = self.part(number, part, loc)?;
+                    return Ok((rows, 1));
+                }
+                let classes = deeper.first().filter(|n| n.text == "classes");
+                self.data_column(number, field, classes.is_some())
+                    .map(|v| (v, 1 + usize::from(classes.is_some())))
+            }
+            Value::Rows(rows) => self.rows_column(&rows, field).map(|v| (v, 1)),
+            Value::Source => {
+                let classes = deeper.first().filter(|n| n.text == "classes");
+                self.source_column(field, classes.is_some())
+                    .map(|v| (v, 1 + usize::from(classes.is_some())))
+            }
+            Value::Unknown => Ok((Value::Unknown, 1)),
+            Value::Tensor(t) if field.text == "classes" => match t.classes {
+                Some((classes, _)) => Ok((Value::Size(classes), 1)),
+                None => self.fail(
+                    Code::TypeMismatch,
+                    loc,
+                    "only a column of type `class` has classes",
+                    "",
+                ),
+            },
+            other => {
+                let what = one_of(&other);
+                self.fail(
+                    Code::NameUnknown,
+                    loc,
+                    format!("{what} has no `{}`", field.text),
+                    "",
+                )
+                .map_err(|r: Reported| {
+                    let _ = path;
+                    r
+                })
+            }
+        }
+    }
+
+    fn part(&mut self, number: usize, part: Option<Part>, loc: Loc) -> Eval<Value> {
+        let Some(set) = self.data.get(number) else {
+            return Err(Reported);
+        };
+        let which = match part {
+            Some(Part::Train) | None => 0,
+            Some(Part::Valid) => 1,
+            Some(Part::Test) => 2,
+        };
+        let (name, span) = (set.name.clone(), set.span);
+        match set
+            .part_rows
+            .map(|rows| rows.get(which).copied().unwrap_or(0))
+        {
+            None if which > 0 && !set.broken => {
+                let diagnostic = Diagnostic::error(
+                    Code::DataNoSplit,
+                    format!(
+                        "`{name}` is not split, so it has no `{}` rows",
+                        part.map_or("", Part::name)
+                    ),
+                )
+                .at(loc.source, loc.span, "")
+                .and(span.source, span.span, "declared here")
+                .help(format!(
+                    "give `{name}` a split: `split = random(train = 80%, valid = 10%, test = 10%)`"
+                ));
+                Err(self.report(diagnostic))
+            }
+            Some(0) => {
+                let message = format!("`{name}` has no `{}` rows", part.map_or("", Part::name));
+                let diagnostic = Diagnostic::error(Code::DataEmptySplit, message)
+                    .at(loc.source, loc.span, "")
+                    .and(span.source, span.span, "split here")
+                    .help("give that part a share in `split`");
+                Err(self.report(diagnostic))
+            }
+            _ => Ok(Value::Rows(Box::new(Rows {
+                data: number,
+                part,
+                maps: vec![],
+                shuffle: None,
+                batch: None,
+            }))),
+        }
+    }
+
+    // ---- operators ----
+
+    fn unary(&mut self, op: UnaryOp, value: Value, loc: Loc) -> Eval<Value> {
+        let value = self.read(value)?;
+        Ok(match (op, value) {
+            (_, Value::Unknown) => Value::Unknown,
+            (UnaryOp::Negate, Value::Size(p)) => Value::Size(p.negate()),
+            (UnaryOp::Negate, Value::Float(v)) => Value::Float(-v),
+            (UnaryOp::Negate, Value::Quantity(q)) => Value::Quantity(Quantity {
+                value: -q.value,
+                ..q
+            }),
+            (UnaryOp::Negate, Value::Tensor(t)) if t.dtype == DType::F32 => {
+                Value::Tensor(self.map(MapOp::Neg, &[&t])?)
+            }
+            (UnaryOp::Not, Value::Bool(b)) => Value::Bool(!b),
+            (UnaryOp::Not, Value::Tensor(t)) if t.dtype == DType::Bool => {
+                Value::Tensor(self.map(MapOp::Not, &[&t])?)
+            }
+            (op, other) => {
+                return self.fail(
+                    Code::TypeMismatch,
+                    loc,
+                    format!("`{}` cannot be applied to {}", op.word(), other.kind()),
+                    "",
+                );
+            }
+        })
+    }
+
+    fn binary(&mut self, op: BinaryOp, left: Value, right: Value, loc: Loc) -> Eval<Value> {
+        let (left, right) = (self.read(left)?, self.read(right)?);
+        match (left, right) {
+            (Value::Unknown, Value::Tensor(t)) | (Value::Tensor(t), Value::Unknown) => {
+                Ok(Value::Tensor(t))
+            }
+            (Value::Unknown, _) | (_, Value::Unknown) => Ok(Value::Unknown),
+            (Value::Tensor(a), Value::Tensor(b)) => self.tensor_binary(op, &a, &b, loc),
+            (
+                Value::Tensor(a),
+                b @ (Value::Size(_) | Value::Float(_) | Value::Bool(_) | Value::Quantity(_)),
+            ) => {
+                let b = self.lift(&b, Some(&a), loc)?;
+                self.tensor_binary(op, &a, &b, loc)
+            }
+            (
+                a @ (Value::Size(_) | Value::Float(_) | Value::Bool(_) | Value::Quantity(_)),
+                Value::Tensor(b),
+            ) => {
+                let a = self.lift(&a, Some(&b), loc)?;
+                self.tensor_binary(op, &a, &b, loc)
+            }
+            (Value::Size(a), Value::Size(b)) => self.size_binary(op, &a, &b, loc),
+            (Value::Bool(a), Value::Bool(b)) => self.bool_binary(op, a, b, loc),
+            (Value::Quantity(a), Value::Quantity(b)) => self.quantity_binary(op, &a, &b, loc),
+            (Value::Quantity(a), b @ (Value::Size(_) | Value::Float(_)))
+                if matches!(op, BinaryOp::Multiply | BinaryOp::Divide) =>
+            {
+                let b = as_f64(&b);
+                let value = if op == BinaryOp::Multiply {
+                    a.value * b
+                } else {
+                    a.value / b
+                };
+                Ok(Value::Quantity(Quantity { value, ..a }))
+            }
+            (a @ (Value::Size(_) | Value::Float(_)), Value::Quantity(b))
+                if op == BinaryOp::Multiply =>
+            {
+                Ok(Value::Quantity(Quantity {
+                    value: as_f64(&a) * b.value,
+                    ..b
+                }))
+            }
+            (a @ (Value::Size(_) | Value::Float(_)), b @ (Value::Size(_) | Value::Float(_))) => {
+                self.float_binary(op, as_f64(&a), as_f64(&b), loc)
+            }
+            (Value::Text(a), Value::Text(b))
+                if matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) =>
+            {
+                Ok(Value::Bool((a == b) == (op == BinaryOp::Equal)))
+            }
+            (Value::Quantity(q), other) | (other, Value::Quantity(q))
+                if matches!(other, Value::Size(_) | Value::Float(_)) =>
+            {
+                let text = self.text(loc);
+                self.fail(
+                    Code::UnitMixed,
+                    loc,
+                    format!("`{text}` computes {} with a plain number", q.kind.word()),
+                    format!("give both a unit, such as {}", q.kind.word()),
+                )
+            }
+            (a, b) => self.fail(
+                Code::TypeMismatch,
+                loc,
+                format!("`{}` cannot join {} and {}", op.word(), a.kind(), b.kind()),
+                "",
+            ),
+        }
+    }
+
+    fn size_binary(&mut self, op: BinaryOp, a: &Poly, b: &Poly, loc: Loc) -> Eval<Value> {
+        let zero = |cx: &mut Self| cx.fail(Code::ValueRange, loc, "a division by zero", "");
+        let value = match op {
+            BinaryOp::Add => Value::Size(a.add(b)),
+            BinaryOp::Subtract => Value::Size(a.subtract(b)),
+            BinaryOp::Multiply => Value::Size(a.multiply(b)),
+            BinaryOp::Divide => match a.divide(b) {
+                Some(q) => Value::Size(q),
+                None => return zero(self),
+            },
+            BinaryOp::FloorDivide | BinaryOp::Remainder => match a.divide(b) {
+                Some(q) => {
+                    let floor = q.floor(&self.whole);
+                    let value = if op == BinaryOp::FloorDivide {
+                        floor
+                    } else {
+                        a.subtract(&floor.multiply(b))
+                    };
+                    Value::Size(value)
+                }
+                None => return zero(self),
+            },
+            BinaryOp::Equal
+            | BinaryOp::NotEqual
+            | BinaryOp::Less
+            | BinaryOp::LessEqual
+            | BinaryOp::Greater
+            | BinaryOp::GreaterEqual => match a.subtract(b).constant() {
+                Some(difference) => Value::Bool(compare(op, difference.over.cmp(&0))),
+                None => Value::Unknown,
+            },
+            BinaryOp::And | BinaryOp::Or => {
+                return self.fail(
+                    Code::TypeMismatch,
+                    loc,
+                    format!("`{}` joins true and false, not numbers", op.word()),
+                    "",
+                );
+            }
+        };
+        if let Value::Size(p) = &value
+            && p.is_overflow()
+        {
+            return self.fail(
+                Code::LimitTooLarge,
+                loc,
+                "this number is too large to compute with",
+                "",
+            );
+        }
+        Ok(value)
+    }
+
+    fn float_binary(&mut self, op: BinaryOp, a: f64, b: f64, loc: Loc) -> Eval<Value> {
+        Ok(match op {
+            BinaryOp::Add => Value::Float(a + b),
+            BinaryOp::Subtract => Value::Float(a - b),
+            BinaryOp::Multiply => Value::Float(a * b),
+            BinaryOp::Divide => Value::Float(a / b),
+            BinaryOp::FloorDivide => Value::Float((a / b).floor()),
+            BinaryOp::Remainder => Value::Float(a - b * (a / b).floor()),
+            BinaryOp::Equal
+            | BinaryOp::NotEqual
+            | BinaryOp::Less
+            | BinaryOp::LessEqual
+            | BinaryOp::Greater
+            | BinaryOp::GreaterEqual => Value::Bool(
+                a.partial_cmp(&b)
+                    .is_some_and(|ordering| compare(op, ordering)),
+            ),
+            BinaryOp::And | BinaryOp::Or => {
+                return self.fail(
+                    Code::TypeMismatch,
+                    loc,
+                    format!("`{}` joins true and false, not numbers", op.word()),
+                    "",
+                );
+            }
+        })
+    }
+
+    fn bool_binary(&mut self, op: BinaryOp, a: bool, b: bool, loc: Loc) -> Eval<Value> {
+        Ok(Value::Bool(match op {
+            BinaryOp::And => a && b,
+            BinaryOp::Or => a || b,
+            BinaryOp::Equal => a == b,
+            BinaryOp::NotEqual => a != b,
+            _ => {
+                return self.fail(
+                    Code::TypeMismatch,
+                    loc,
+                    format!("`{}` joins numbers, not true and false", op.word()),
+                    "",
+                );
+            }
+        }))
+    }
+
+    fn quantity_binary(
+        &mut self,
+        op: BinaryOp,
+        a: &Quantity,
+        b: &Quantity,
+        loc: Loc,
+    ) -> Eval<Value> {
+        if a.kind != b.kind {
+            let text = self.text(loc);
+            let hint = match (a.kind, b.kind) {
+                (UnitKind::Epochs, UnitKind::Steps) | (UnitKind::Steps, UnitKind::Epochs) => {
+                    "write both in epochs or both in steps"
+                }
+                _ => "give both the same unit",
+            };
+            return self.fail(
+                Code::UnitMixed,
+                loc,
+                format!("`{text}` mixes {} and {}", a.kind.word(), b.kind.word()),
+                hint,
+            );
+        }
+        match op {
+            BinaryOp::Add => Ok(Value::Quantity(Quantity {
+                value: a.value + b.value,
+                kind: a.kind,
+            })),
+            BinaryOp::Subtract => Ok(Value::Quantity(Quantity {
+                value: a.value - b.value,
+                kind: a.kind,
+            })),
+            BinaryOp::Multiply => self.fail(
+                Code::UnitWrong,
+                loc,
+                format!("{0} times {0} is no unit", a.kind.word()),
+                "leave one unit away",
+            ),
+            BinaryOp::Divide
+            | BinaryOp::FloorDivide
+            | BinaryOp::Remainder
+            | BinaryOp::Equal
+            | BinaryOp::NotEqual
+            | BinaryOp::Less
+            | BinaryOp::LessEqual
+            | BinaryOp::Greater
+            | BinaryOp::GreaterEqual
+            | BinaryOp::And
+            | BinaryOp::Or => self.float_binary(op, a.value, b.value, loc),
+        }
+    }
+
+    fn tensor_binary(&mut self, op: BinaryOp, a: &Tensor, b: &Tensor, loc: Loc) -> Eval<Value> {
+        let op = match op {
+            BinaryOp::Add => MapOp::Add,
+            BinaryOp::Subtract => MapOp::Sub,
+            BinaryOp::Multiply => MapOp::Mul,
+            BinaryOp::Divide => MapOp::Div,
+            BinaryOp::Equal => MapOp::Eq,
+            BinaryOp::NotEqual => MapOp::Ne,
+            BinaryOp::Less => MapOp::Lt,
+            BinaryOp::LessEqual => MapOp::Le,
+            BinaryOp::Greater => MapOp::Gt,
+            BinaryOp::GreaterEqual => MapOp::Ge,
+            BinaryOp::And => MapOp::And,
+            BinaryOp::Or => MapOp::Or,
+            BinaryOp::FloorDivide | BinaryOp::Remainder => {
+                return self.fail(
+                    Code::TypeDtype,
+                    loc,
+                    format!(
+                        "`{}` is for sizes, not for the elements of a value",
+                        op.word()
+                    ),
+                    "write `floor(a / b)`",
+                );
+            }
+        };
+        let boolean = matches!(op, MapOp::And | MapOp::Or);
+        let fits = a.dtype == b.dtype
+            && (boolean == (a.dtype == DType::Bool) || op.is_comparison())
+            && !(op == MapOp::Div && a.dtype != DType::F32);
+        if !fits {
+            let text = self.text(loc);
+            let help = if a.dtype == b.dtype {
+                ""
+            } else {
+                "turn one side with `float(…)`"
+            };
+            return self.fail(
+                Code::TypeDtype,
+                loc,
+                format!("`{text}` joins {} and {}", a.dtype.name(), b.dtype.name()),
+                help,
+            );
+        }
+        Ok(Value::Tensor(self.map(op, &[a, b])?))
+    }
+
+    /// A compile-time number as a value of the graph, of the element type of `like`.
+    pub(crate) fn lift(&mut self, value: &Value, like: Option<&Tensor>, loc: Loc) -> Eval<Tensor> {
+        let dtype = like.map_or(DType::F32, |t| t.dtype);
+        match (value, dtype) {
+            (Value::Tensor(t), _) => Ok(t.clone()),
+            (Value::Size(p), DType::I32) => {
+                let n = p.integer().unwrap_or(0);
+                match i32::try_from(n) {
+                    Ok(n) => self.integer(n),
+                    Err(_) => self.fail(
+                        Code::ValueRange,
+                        loc,
+                        format!("{n} does not fit 32 bits"),
+                        "",
+                    ),
+                }
+            }
+            (Value::Size(p), _) => self.size_constant(p),
+            (Value::Float(v), _) => self.constant(*v),
+            (Value::Quantity(q), _) => self.constant(q.value),
+            (Value::Bool(b), _) => {
+                let (one, zero) = (self.integer(i32::from(*b))?, self.integer(0)?);
+                self.map(MapOp::Ne, &[&one, &zero])
+            }
+            (Value::Unknown, _) => self.constant(0.0),
+            (other, _) => self.fail(
+                Code::TypeMismatch,
+                loc,
+                format!("a value with axes is needed here, not {}", other.kind()),
+                "",
+            ),
+        }
+    }
+
+    /// A diagnostic at a span of the current source.
+    pub(crate) fn fail_at<T>(
+        &mut self,
+        code: Code,
+        span: Span,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Eval<T> {
+        let loc = self.at(span);
+        self.fail(code, loc, message, help)
+    }
+}
+
+fn one_of(value: &Value) -> String {
+    match value {
+        Value::Train(_) => "a training".into(),
+        other => other.kind(),
+    }
+}
+
+pub(crate) fn as_f64(value: &Value) -> f64 {
+    match value {
+        Value::Size(p) => p.constant().map_or(f64::NAN, |r| r.to_f64()),
+        Value::Float(v) => *v,
+        Value::Quantity(q) => q.value,
+        _ => f64::NAN,
+    }
+}
+
+fn compare(op: BinaryOp, ordering: std::cmp::Ordering) -> bool {
+    match op {
+        BinaryOp::Equal => ordering.is_eq(),
+        BinaryOp::NotEqual => ordering.is_ne(),
+        BinaryOp::Less => ordering.is_lt(),
+        BinaryOp::LessEqual => ordering.is_le(),
+        BinaryOp::Greater => ordering.is_gt(),
+        BinaryOp::GreaterEqual => ordering.is_ge(),
+        BinaryOp::Add
+        | BinaryOp::Subtract
+        | BinaryOp::Multiply
+        | BinaryOp::Divide
+        | BinaryOp::FloorDivide
+        | BinaryOp::Remainder
+        | BinaryOp::And
+        | BinaryOp::Or => false,
+    }
+}

@@ -1,0 +1,390 @@
+//! `source` and `split` of data sections: the only place where the checker asks about files.
+
+use crate::call::Given;
+use crate::core::Cx;
+use crate::data::{DataColumn, DataSet};
+use crate::expr::Scope;
+use crate::section::Choice;
+use crate::value::{Eval, Loc, Reported, UnitKind, Value};
+use crate::world::{DataFacts, DataFault, FileRequest, SourceRequest, World};
+use mmh_diag::{Code, Diagnostic};
+use mmh_ir::plan::{SplitKind, SplitPlan};
+use mmh_syntax::ast::{Expr, Section, SectionKind};
+
+const SOURCES: &[Choice] = &[
+    ("csv", &["path", "blake3", "delimiter"]),
+    ("idx", &["images", "labels"]),
+    ("text", &["path", "window", "stride", "blake3"]),
+];
+
+const SPLITS: &[Choice] = &[
+    ("stratified", &["by", "train", "valid", "test"]),
+    ("random", &["train", "valid", "test"]),
+    ("sequential", &["train", "valid", "test"]),
+    ("files", &["train", "valid"]),
+];
+
+/// Reads every data section: its source's facts, its columns, its split.
+pub(crate) fn load(cx: &mut Cx<'_>, world: &dyn World) {
+    let program = cx.program;
+    for (declared, section, source) in program.sections(SectionKind::Data) {
+        let name = section
+            .name
+            .as_ref()
+            .map_or(String::new(), |n| n.text.clone());
+        let span = Loc {
+            source,
+            span: section.name.as_ref().map_or(section.kind_span, |n| n.span),
+        };
+        cx.data.push(DataSet {
+            declared,
+            name,
+            span,
+            request: None,
+            facts: DataFacts::default(),
+            raw: vec![],
+            statistics: vec![],
+            columns: vec![],
+            split: None,
+            part_rows: None,
+            broken: false,
+        });
+    }
+    for (number, (_, section, source)) in program.sections(SectionKind::Data).enumerate() {
+        cx.source = source;
+        cx.load_one(number, section, world);
+    }
+    cx.source = mmh_diag::SourceId(0);
+}
+
+impl<'p> Cx<'p> {
+    fn load_one(&mut self, number: usize, section: &'p Section, world: &dyn World) {
+        let owner = self
+            .data
+            .get(number)
+            .map_or(String::new(), |d| d.name.clone());
+        let columns: Vec<DataColumn> = section
+            .fields
+            .iter()
+            .enumerate()
+            .filter(|(_, f)| f.ty.is_some())
+            .map(|(i, f)| DataColumn {
+                name: f.name.text.clone(),
+                loc: self.at(f.ty.as_ref().map_or(f.span, |t| t.span())),
+                field: i,
+                sources: vec![],
+                levels: vec![],
+            })
+            .collect();
+        let mut known = vec!["source", "split"];
+        known.extend(columns.iter().map(|c| c.name.as_str()));
+        let settings = self.settings(section, &owner, &known);
+        if let Some(set) = self.data.get_mut(number) {
+            set.columns.clone_from(&columns);
+        }
+        let help = "write `source = csv(\"data.csv\")`";
+        let source = self.required(
+            &settings,
+            section,
+            &owner,
+            "source",
+            Code::DataNoSource,
+            help,
+        );
+        let facts = source.and_then(|field| self.facts(number, &field.value, world));
+        if facts.is_err()
+            && let Some(set) = self.data.get_mut(number)
+        {
+            set.broken = true;
+        }
+        for column in &columns {
+            let before = self.diagnostics.len();
+            let read = self.column(number, &column.name);
+            if read.is_err()
+                && self.diagnostics.len() > before
+                && let Some(set) = self.data.get_mut(number)
+            {
+                set.broken = true;
+            }
+        }
+        if let Some(field) = settings.get("split")
+            && self.split(number, &field.value, world).is_err()
+            && let Some(set) = self.data.get_mut(number)
+        {
+            set.broken = true;
+        }
+    }
+
+    fn facts(&mut self, number: usize, expr: &'p Expr, world: &dyn World) -> Eval<()> {
+        let scope = Scope::default();
+        let loc = self.at(expr.span());
+        let (which, bound) = self.chosen(expr, SOURCES, "data source", &scope)?;
+        let text = |cx: &mut Self, name: &str| -> Eval<(String, Loc)> {
+            match cx.need(&bound, name)? {
+                (Value::Text(t), loc) => Ok((t, loc)),
+                (other, loc) => cx.fail(
+                    Code::SettingType,
+                    loc,
+                    format!("`{name}` is a text, not {}", other.kind()),
+                    "write it in quotes",
+                ),
+            }
+        };
+        let pin = |cx: &mut Self| -> Eval<Option<String>> {
+            match bound.get("blake3") {
+                None => Ok(None),
+                Some(_) => text(cx, "blake3")
+                    .and_then(|(t, loc)| cx.pinned(t, loc))
+                    .map(Some),
+            }
+        };
+        let request = match which {
+            0 => {
+                let (path, _) = text(self, "path")?;
+                let delimiter = match bound.get("delimiter") {
+                    None => None,
+                    Some(_) => text(self, "delimiter")?.0.chars().next(),
+                };
+                SourceRequest::Csv {
+                    file: FileRequest {
+                        path,
+                        blake3: pin(self)?,
+                    },
+                    delimiter,
+                }
+            }
+            1 => {
+                let images = self.files(&bound, "images")?;
+                let labels = self.files(&bound, "labels")?;
+                if images.len() != labels.len() {
+                    return self.fail(
+                        Code::TypeArgumentCount,
+                        loc,
+                        format!(
+                            "{} files of images and {} of labels",
+                            images.len(),
+                            labels.len()
+                        ),
+                        "give as many of one as of the other",
+                    );
+                }
+                SourceRequest::Idx { images, labels }
+            }
+            _ => {
+                let (path, _) = text(self, "path")?;
+                let window = self.size_arg(&bound, "window", None)?.integer();
+                let stride = match bound.get("stride") {
+                    Some(_) => self.size_arg(&bound, "stride", None)?.integer(),
+                    None => window,
+                };
+                let number = |n: Option<i128>| {
+                    n.and_then(|n| u64::try_from(n).ok())
+                        .filter(|n| (1..=1 << 20).contains(n))
+                };
+                let (Some(window), Some(stride)) = (number(window), number(stride)) else {
+                    return self.fail(
+                        Code::ValueRange,
+                        loc,
+                        "`window` and `stride` are whole numbers from 1 to 1,048,576",
+                        "",
+                    );
+                };
+                SourceRequest::Text {
+                    file: FileRequest {
+                        path,
+                        blake3: pin(self)?,
+                    },
+                    window,
+                    stride,
+                }
+            }
+        };
+        let at = bound
+            .get("path")
+            .or(bound.get("images"))
+            .map_or(loc, Given::loc);
+        match world.data_facts(&request) {
+            Ok(facts) => {
+                if let Some(set) = self.data.get_mut(number) {
+                    set.request = Some(request);
+                    set.facts = facts;
+                }
+                Ok(())
+            }
+            Err(fault) => self.data_fault(fault, at, bound.get("blake3").map(Given::loc)),
+        }
+    }
+
+    fn pinned(&mut self, text: String, loc: Loc) -> Eval<String> {
+        let hex = text.strip_prefix("blake3:").unwrap_or(&text).to_string();
+        if hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()) {
+            return Ok(hex.to_lowercase());
+        }
+        self.fail(
+            Code::DataWrongHash,
+            loc,
+            "this is no blake3: it has 64 hexadecimal digits",
+            "leave it away, and `mmhc lock` writes the one of the file",
+        )
+    }
+
+    fn files(&mut self, bound: &crate::call::Bound<'p, '_>, name: &str) -> Eval<Vec<FileRequest>> {
+        let (value, loc) = self.need(bound, name)?;
+        let items = match value {
+            Value::List(items) => items,
+            one => vec![one],
+        };
+        let mut files = Vec::new();
+        for item in items {
+            match item {
+                Value::Text(path) => files.push(FileRequest { path, blake3: None }),
+                other => {
+                    return self.fail(
+                        Code::SettingType,
+                        loc,
+                        format!("`{name}` lists files, not {}", other.kind()),
+                        "write paths in quotes",
+                    );
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    fn data_fault<T>(&mut self, fault: DataFault, at: Loc, pin: Option<Loc>) -> Eval<T> {
+        let mut message = fault.message;
+        let place: Vec<String> = fault
+            .row
+            .map(|r| format!("row {r}"))
+            .into_iter()
+            .chain(fault.column.map(|c| format!("column `{c}`")))
+            .collect();
+        if !place.is_empty() {
+            message = format!("{message} ({})", place.join(", "));
+        }
+        let mut diagnostic = Diagnostic::error(fault.code, message).at(at.source, at.span, "");
+        if fault.code == Code::DataWrongHash
+            && let Some(pin) = pin
+        {
+            diagnostic = diagnostic.and(pin.source, pin.span, "pinned here");
+        }
+        if !fault.help.is_empty() {
+            diagnostic = diagnostic.help(fault.help);
+        }
+        Err(self.report(diagnostic))
+    }
+
+    fn split(&mut self, number: usize, expr: &'p Expr, world: &dyn World) -> Eval<()> {
+        let scope = Scope::default();
+        let loc = self.at(expr.span());
+        let (which, bound) = self.chosen(expr, SPLITS, "way to split", &scope)?;
+        let mut shares = [0u32; 3];
+        for (share, name) in shares.iter_mut().zip(["train", "valid", "test"]) {
+            if bound.get(name).is_some() {
+                *share = self.share(&bound, name)?;
+            }
+        }
+        if shares.iter().sum::<u32>() > 1_000_000 {
+            return self.fail(
+                Code::ValueRange,
+                loc,
+                "the shares are more than the whole",
+                "they add up to at most 100%",
+            );
+        }
+        let mut by = None;
+        let kind = match which {
+            0 => {
+                let names = self.axes_arg(&bound, "by")?;
+                let Some([(column, at)]) = names.as_deref() else {
+                    return self.fail(
+                        Code::SettingMissing,
+                        bound.loc,
+                        "`stratified` needs `by`: the column whose classes it keeps in balance",
+                        "write `stratified(by = label, …)`",
+                    );
+                };
+                by = Some(self.split_column(number, column, *at)?);
+                SplitKind::Stratified { by: column.clone() }
+            }
+            1 => SplitKind::Random,
+            2 => SplitKind::Sequential,
+            _ => SplitKind::Files,
+        };
+        let Some(set) = self.data.get_mut(number) else {
+            return Err(Reported);
+        };
+        let plan = SplitPlan {
+            kind,
+            shares,
+            site: format!("{}.split", set.name),
+        };
+        set.split = Some(plan.clone());
+        let Some(request) = set.request.clone() else {
+            return Err(Reported);
+        };
+        match world.part_rows(&request, &plan, by.as_deref()) {
+            Ok(rows) => {
+                set.part_rows = Some(rows);
+                Ok(())
+            }
+            Err(fault) => self.data_fault(fault, loc, None),
+        }
+    }
+
+    fn split_column(&mut self, number: usize, column: &str, at: Loc) -> Eval<String> {
+        let Some(set) = self.data.get(number) else {
+            return Err(Reported);
+        };
+        match set.columns.iter().find(|c| c.name == column) {
+            Some(found) => match found.sources.first() {
+                Some(source) => Ok(source.clone()),
+                None => Err(Reported),
+            },
+            None => {
+                let known: Vec<String> = set.columns.iter().map(|c| c.name.clone()).collect();
+                let message = format!("`{}` has no column `{column}`", set.name);
+                let near = mmh_diag::suggest(column, known.iter().map(String::as_str));
+                let help = near.map_or_else(
+                    || format!("it has {}", known.join(", ")),
+                    |n| format!("did you mean `{n}`?"),
+                );
+                self.fail(Code::DataUnknownColumn, at, message, help)
+            }
+        }
+    }
+
+    /// A share in millionths.
+    fn share(&mut self, bound: &crate::call::Bound<'p, '_>, name: &str) -> Eval<u32> {
+        let (value, loc) = self.need(bound, name)?;
+        let share = match value {
+            Value::Quantity(q) if q.kind == UnitKind::Share => q.value,
+            Value::Size(_) | Value::Float(_) => {
+                let text = self.text(loc);
+                return self.fail(
+                    Code::UnitMissing,
+                    loc,
+                    format!("`{name}` needs a unit"),
+                    format!("write a share of the rows, such as `70%`; `{text}` could be rows"),
+                );
+            }
+            other => {
+                return self.fail(
+                    Code::UnitWrong,
+                    loc,
+                    format!("`{name}` is a share of the rows, not {}", other.kind()),
+                    "write it as `70%`",
+                );
+            }
+        };
+        if !(0.0..=1.0).contains(&share) {
+            return self.fail(
+                Code::ValueRange,
+                loc,
+                format!("`{name}` lies outside 0% to 100%"),
+                "",
+            );
+        }
+        Ok((share * 1e6).round() as u32)
+    }
+}

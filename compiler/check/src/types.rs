@@ -1,0 +1,772 @@
+//! Types as they are written: what a parameter takes, what a result must be.
+
+use crate::core::Cx;
+use crate::expr::Scope;
+use crate::poly::Poly;
+use crate::value::{Dim, Eval, Loc, Made, Reported, Tensor, UnitKind, Value};
+use mmh_diag::{Code, Diagnostic, suggest};
+use mmh_ir::{Axis, DType, ValueId};
+use mmh_syntax::ast::{Axis as AxisType, Expr, Param, Path, Type};
+
+/// Axes that are there without being written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hidden {
+    Nothing,
+    Batch,
+}
+
+/// What a type asks of a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    pub(crate) dtype: DType,
+    pub(crate) dims: Vec<Dim>,
+    pub(crate) classes: Option<Poly>,
+}
+
+/// The words of types.
+const WORDS: &[&str] = &[
+    "f32", "i32", "bool", "class", "int", "float", "text", "block", "axis", "axes", "range",
+];
+
+pub(crate) fn dtype_of(word: &str) -> Option<DType> {
+    match word {
+        "f32" => Some(DType::F32),
+        "i32" | "class" => Some(DType::I32),
+        "bool" => Some(DType::Bool),
+        _ => None,
+    }
+}
+
+impl<'p> Cx<'p> {
+    /// Binds every parameter and the axis names of its type.
+    pub(crate) fn bind_params(
+        &mut self,
+        owner: &str,
+        values: Vec<(&'p Param, Value, Loc)>,
+        scope: &mut Scope,
+        hidden: Hidden,
+    ) -> Eval<()> {
+        let mut failed = false;
+        // Numbers first: the sizes of axes may name them.
+        let (tensors, numbers): (Vec<_>, Vec<_>) = values
+            .iter()
+            .cloned()
+            .partition(|(p, _, _)| is_tensor(&p.ty));
+        for (param, value, loc) in numbers {
+            match self.plain(&param.ty, value, loc, &param.name.text) {
+                Ok(value) => scope.set(&param.name.text, value),
+                Err(Reported) => {
+                    scope.set(&param.name.text, Value::Error);
+                    failed = true;
+                }
+            }
+        }
+        for (param, value, loc) in tensors {
+            let bound = self.bind_tensor(owner, param, value, loc, scope, hidden);
+            failed |= bound.is_err();
+            scope.set(&param.name.text, bound.map_or(Value::Error, Value::Tensor));
+        }
+        if failed { Err(Reported) } else { Ok(()) }
+    }
+
+    /// The defaults of parameters not given; call between tensors and body. Sizes of axes are known here.
+    pub(crate) fn bind_defaults(&mut self, params: &'p [Param], scope: &mut Scope) -> Eval<()> {
+        for param in params {
+            if scope.get(&param.name.text).is_none()
+                && let Some(default) = &param.default
+            {
+                let loc = self.at(default.span());
+                let value = match &param.ty {
+                    Type::Named {
+                        name, axes: None, ..
+                    } if name.text == "axis" || name.text == "axes" => {
+                        let names = self.axis_names(default, scope)?;
+                        Value::Axes(names.into_iter().map(|(n, _)| n).collect())
+                    }
+                    Type::Named { .. } | Type::Like { .. } | Type::Missing(_) => {
+                        let value = self.expr(default, scope)?;
+                        self.plain(&param.ty, value, loc, &param.name.text)?
+                    }
+                };
+                scope.set(&param.name.text, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn bind_tensor(
+        &mut self,
+        owner: &str,
+        param: &'p Param,
+        value: Value,
+        loc: Loc,
+        scope: &mut Scope,
+        hidden: Hidden,
+    ) -> Eval<Tensor> {
+        let tensor = match value {
+            Value::Unknown => return Err(Reported),
+            value => self.as_tensor(value, loc, owner)?,
+        };
+        let Type::Named {
+            name,
+            axes: Some(axes),
+            ..
+        } = &param.ty
+        else {
+            return self.bind_like(owner, param, tensor, loc, scope);
+        };
+        if let Some(dtype) = dtype_of(&name.text)
+            && dtype != tensor.dtype
+        {
+            let diagnostic = Diagnostic::error(
+                Code::TypeDtype,
+                format!(
+                    "`{owner}` takes {} as `{}`, and {} arrives",
+                    name.text,
+                    param.name.text,
+                    tensor.text()
+                ),
+            )
+            .at(loc.source, loc.span, "")
+            .and(self.source, name.span, "declared here");
+            return Err(self.report(diagnostic));
+        }
+        self.match_axes(owner, param, axes, &tensor, loc, scope, hidden)?;
+        Ok(tensor)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "both sides of the comparison and their places"
+    )]
+    fn match_axes(
+        &mut self,
+        owner: &str,
+        param: &'p Param,
+        axes: &'p [AxisType],
+        tensor: &Tensor,
+        loc: Loc,
+        scope: &mut Scope,
+        hidden: Hidden,
+    ) -> Eval<()> {
+        let names: Vec<&str> = axes
+            .iter()
+            .filter_map(|a| match a {
+                AxisType::Named { name, .. } => Some(name.text.as_str()),
+                AxisType::Rest(_) | AxisType::Size(_) => None,
+            })
+            .collect();
+        let rest = axes.iter().any(|a| matches!(a, AxisType::Rest(_)));
+        let extra: Vec<&Dim> = tensor
+            .dims
+            .iter()
+            .filter(|d| {
+                !names.contains(&d.axis.as_str())
+                    && !(hidden == Hidden::Batch && d.axis.as_str() == "batch")
+            })
+            .collect();
+        let missing: Vec<&str> = names.iter().copied().filter(|n| !tensor.has(n)).collect();
+        if !missing.is_empty() || (!extra.is_empty() && !rest) {
+            return self.wrong_axes(owner, param, tensor, loc, &missing, &extra);
+        }
+        scope.rest = extra.into_iter().cloned().collect();
+        for axis in axes {
+            if let AxisType::Named { name, size: None } = axis
+                && let Some(dim) = tensor.dim(&name.text)
+            {
+                if let Some(Value::Size(known)) = scope.get(&name.text)
+                    && !self.equal(known, &dim.size)
+                {
+                    let known = known.clone();
+                    return self.wrong_size(owner, param, dim, &known, loc, name.span);
+                }
+                scope.set(&name.text, Value::Size(dim.size.clone()));
+            }
+        }
+        for axis in axes {
+            if let AxisType::Named {
+                name,
+                size: Some(size),
+            } = axis
+                && let Some(dim) = tensor.dim(&name.text)
+            {
+                let wanted = self.axis_size(size, scope, &name.text)?;
+                if !self.equal(&wanted, &dim.size) {
+                    let dim = dim.clone();
+                    return self.wrong_size(owner, param, &dim, &wanted, loc, size.span());
+                }
+                scope.set(&name.text, Value::Size(dim.size.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn wrong_axes<T>(
+        &mut self,
+        owner: &str,
+        param: &'p Param,
+        tensor: &Tensor,
+        loc: Loc,
+        missing: &[&str],
+        extra: &[&Dim],
+    ) -> Eval<T> {
+        let message = format!(
+            "`{owner}` takes {} as `{}`, and {} arrives",
+            self.text(self.at(param.ty.span())),
+            param.name.text,
+            tensor.text()
+        );
+        let code = if missing.is_empty() || extra.is_empty() {
+            Code::ShapeRank
+        } else {
+            Code::ShapeMismatch
+        };
+        let help = match (missing, extra) {
+            ([one], [other]) => format!(
+                "`{}` where `{one}` is wanted: `rename({} = {one})`",
+                other.axis, other.axis
+            ),
+            ([], [..]) => format!(
+                "reduce {} first, such as `mean(over = {})`",
+                list_of(extra),
+                bracket(extra)
+            ),
+            _ => format!(
+                "it lacks {}",
+                missing
+                    .iter()
+                    .map(|m| format!("`{m}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        };
+        let mut diagnostic = Diagnostic::error(code, message)
+            .at(
+                loc.source,
+                loc.span,
+                format!("this has {}", tensor.axes_text()),
+            )
+            .help(help);
+        if !self.program.is_library(self.source) {
+            diagnostic = diagnostic.and(self.source, param.ty.span(), "declared here");
+        }
+        Err(self.report(diagnostic))
+    }
+
+    fn wrong_size<T>(
+        &mut self,
+        owner: &str,
+        param: &'p Param,
+        dim: &Dim,
+        wanted: &Poly,
+        loc: Loc,
+        declared: mmh_diag::Span,
+    ) -> Eval<T> {
+        let message = format!(
+            "`{owner}` takes `{}` with {} = {wanted}, and {} = {} arrives",
+            param.name.text, dim.axis, dim.axis, dim.size
+        );
+        let mut diagnostic = Diagnostic::error(Code::ShapeAxisSize, message)
+            .at(
+                loc.source,
+                loc.span,
+                format!("this has {} = {}", dim.axis, dim.size),
+            )
+            .help("change one of the two");
+        if !self.program.is_library(self.source) {
+            diagnostic = diagnostic.and(self.source, declared, "declared here");
+        }
+        Err(self.report(diagnostic))
+    }
+
+    fn bind_like(
+        &mut self,
+        owner: &str,
+        param: &'p Param,
+        tensor: Tensor,
+        loc: Loc,
+        scope: &Scope,
+    ) -> Eval<Tensor> {
+        let expected = self.expected(&param.ty, scope, Hidden::Nothing)?;
+        match self.compare(&tensor, &expected) {
+            None => Ok(tensor),
+            Some(difference) => self.fail(
+                Code::ShapeNotLike,
+                loc,
+                format!(
+                    "`{owner}` takes `{}` in another shape: {difference}",
+                    param.name.text
+                ),
+                "",
+            ),
+        }
+    }
+
+    /// A size in the bracket of a type: whole and known to be so.
+    pub(crate) fn axis_size(&mut self, size: &'p Expr, scope: &Scope, axis: &str) -> Eval<Poly> {
+        let loc = self.at(size.span());
+        match self.expr(size, scope)? {
+            Value::Size(p) => {
+                if p.constant().is_some_and(|r| r.under != 1) {
+                    return self.inexact(loc, scope);
+                }
+                if p.constant().is_none() && !p.is_whole(&self.whole) {
+                    self.whole.push(p.clone());
+                }
+                Ok(p)
+            }
+            Value::Unknown => Ok(Poly::variable(axis)),
+            Value::Float(v) => self.fail(
+                Code::TypeMismatch,
+                loc,
+                format!("a size is a whole number, not {v}"),
+                "",
+            ),
+            other => self.fail(
+                Code::TypeMismatch,
+                loc,
+                format!("a size is a whole number, not {}", other.kind()),
+                "",
+            ),
+        }
+    }
+
+    /// `height / 2` where height is 7.
+    pub(crate) fn inexact<T>(&mut self, loc: Loc, scope: &Scope) -> Eval<T> {
+        let text = self.text(loc);
+        let mut values: Vec<String> = Vec::new();
+        for word in text.split(|c: char| !c.is_alphanumeric() && c != '_') {
+            if let Some(Value::Size(p)) = scope.get(word)
+                && !values.iter().any(|v| v.starts_with(&format!("{word} =")))
+            {
+                values.push(format!("{word} = {p}"));
+            }
+        }
+        let given = if values.is_empty() {
+            String::new()
+        } else {
+            format!(" for {}", values.join(", "))
+        };
+        let mut diagnostic = Diagnostic::error(
+            Code::ShapeInexactDivision,
+            format!("`{text}` is not whole{given}"),
+        )
+        .at(loc.source, loc.span, "")
+        .help("pad, or use `//` on purpose");
+        if let Some(frame) = self.frames.last()
+            && frame.call.span.len() > 0
+        {
+            diagnostic = diagnostic.and(
+                frame.call.source,
+                frame.call.span,
+                "with the sizes of this call",
+            );
+        }
+        Err(self.report(diagnostic))
+    }
+
+    /// The shape a type asks for.
+    pub(crate) fn expected(
+        &mut self,
+        ty: &'p Type,
+        scope: &Scope,
+        hidden: Hidden,
+    ) -> Eval<Expected> {
+        match ty {
+            Type::Missing(_) => Err(Reported),
+            Type::Like { of, .. } => {
+                let tensor = self.like(of, scope)?;
+                Ok(Expected {
+                    dtype: tensor.dtype,
+                    classes: None,
+                    dims: tensor.dims,
+                })
+            }
+            Type::Named { name, axes, .. } => {
+                let Some(dtype) = dtype_of(&name.text) else {
+                    let help = suggest(&name.text, WORDS.iter().copied())
+                        .map_or("write `f32[…]`".to_string(), |n| {
+                            format!("did you mean `{n}`?")
+                        });
+                    return self.fail_at(
+                        Code::TypeMismatch,
+                        name.span,
+                        format!("`{}` is no type of a value with axes", name.text),
+                        help,
+                    );
+                };
+                let mut dims = Vec::new();
+                if hidden == Hidden::Batch {
+                    dims.push(self.batch_dim());
+                }
+                let mut classes = None;
+                for axis in axes.iter().flatten() {
+                    self.expected_axis(axis, scope, name.text == "class", &mut dims, &mut classes)?;
+                }
+                Ok(Expected {
+                    dtype,
+                    dims,
+                    classes,
+                })
+            }
+        }
+    }
+
+    fn expected_axis(
+        &mut self,
+        axis: &'p AxisType,
+        scope: &Scope,
+        class: bool,
+        dims: &mut Vec<Dim>,
+        classes: &mut Option<Poly>,
+    ) -> Eval<()> {
+        match axis {
+            AxisType::Rest(_) => dims.extend(
+                scope
+                    .rest
+                    .iter()
+                    .filter(|r| r.axis.as_str() != "batch" || dims.is_empty())
+                    .cloned()
+                    .collect::<Vec<_>>(),
+            ),
+            AxisType::Size(size) if class && classes.is_none() => {
+                *classes = Some(self.axis_size(size, scope, "classes")?)
+            }
+            AxisType::Size(size) => {
+                return self.fail_at(
+                    Code::TypeMismatch,
+                    size.span(),
+                    "an axis has a name",
+                    "write `name = size`",
+                );
+            }
+            AxisType::Named { name, size } => {
+                let loc = self.at(size.as_ref().map_or(name.span, |s| name.span.to(s.span())));
+                let size = match size {
+                    Some(size) => self.axis_size(size, scope, &name.text)?,
+                    None => match scope.get(&name.text) {
+                        Some(Value::Size(p)) => p.clone(),
+                        _ if name.text == "batch" => self.batch.clone(),
+                        _ => {
+                            return self.fail(
+                                Code::NameUnknown,
+                                loc,
+                                format!("the size of axis `{}` is not given", name.text),
+                                format!("write `{} = …`", name.text),
+                            );
+                        }
+                    },
+                };
+                if dims.iter().any(|d| d.axis.as_str() == name.text) {
+                    return self.fail(
+                        Code::ShapeAxisDuplicate,
+                        loc,
+                        format!("axis `{}` stands twice", name.text),
+                        "leave one away",
+                    );
+                }
+                dims.push(Dim {
+                    axis: Axis::new(&name.text),
+                    size,
+                    loc,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn like(&mut self, of: &'p Path, scope: &Scope) -> Eval<Tensor> {
+        match of.single().and_then(|n| scope.get(&n.text)) {
+            Some(Value::Tensor(t)) => Ok(t.clone()),
+            Some(Value::Error | Value::Unknown) => Err(Reported),
+            _ => self.fail_at(
+                Code::NameUnknown,
+                of.span,
+                format!("`like {}` names no parameter with axes", of.text()),
+                "name a parameter of this block",
+            ),
+        }
+    }
+
+    /// What differs, in words; nothing if the shapes agree.
+    pub(crate) fn compare(&self, tensor: &Tensor, expected: &Expected) -> Option<String> {
+        if tensor.dtype != expected.dtype {
+            return Some(format!(
+                "{} ≠ {}",
+                tensor.dtype.name(),
+                expected.dtype.name()
+            ));
+        }
+        for dim in &expected.dims {
+            match tensor.dims.iter().find(|d| d.axis == dim.axis) {
+                None => return Some(format!("axis `{}` is missing", dim.axis)),
+                Some(found) if !self.equal(&found.size, &dim.size) => {
+                    return Some(format!("{} = {} ≠ {}", dim.axis, found.size, dim.size));
+                }
+                Some(_) => {}
+            }
+        }
+        let extra = tensor
+            .dims
+            .iter()
+            .find(|d| !expected.dims.iter().any(|e| e.axis == d.axis));
+        extra.map(|d| format!("axis `{}` is too many", d.axis))
+    }
+
+    /// A value that a type stands beside.
+    pub(crate) fn check_typed(
+        &mut self,
+        ty: &'p Type,
+        value: Value,
+        scope: &Scope,
+        name: &str,
+        loc: Loc,
+    ) -> Eval<Value> {
+        if !is_tensor(ty) {
+            return self.plain(ty, value, loc, name);
+        }
+        let expected = self.expected(ty, scope, Hidden::Nothing)?;
+        let tensor = self.as_tensor(value, loc, name)?;
+        match self.compare(&tensor, &expected) {
+            None => Ok(Value::Tensor(tensor)),
+            Some(difference) => {
+                let diagnostic = Diagnostic::error(
+                    Code::ShapeMismatch,
+                    format!("`{name}` is not of the shape declared: {difference}"),
+                )
+                .at(loc.source, loc.span, format!("this is {}", tensor.text()))
+                .and(self.source, ty.span(), "declared here");
+                Err(self.report(diagnostic))
+            }
+        }
+    }
+
+    /// A value without axes, as its type word asks.
+    pub(crate) fn plain(
+        &mut self,
+        ty: &'p Type,
+        value: Value,
+        loc: Loc,
+        name: &str,
+    ) -> Eval<Value> {
+        let Type::Named {
+            name: word, axes, ..
+        } = ty
+        else {
+            return Ok(value);
+        };
+        if matches!(value, Value::Unknown) {
+            return Ok(value);
+        }
+        let fits = match (word.text.as_str(), &value) {
+            ("int", Value::Size(p)) => {
+                if p.constant().is_some_and(|r| r.under != 1) {
+                    return self.inexact(loc, &Scope::default());
+                }
+                true
+            }
+            ("float", Value::Quantity(q)) if q.kind == UnitKind::Share => {
+                return Ok(Value::Float(q.value));
+            }
+            ("float", Value::Size(_) | Value::Float(_))
+            | ("bool", Value::Bool(_))
+            | ("text", Value::Text(_))
+            | ("block", Value::Block(_))
+            | ("axis" | "axes", Value::Axes(_)) => true,
+            ("range", value) => return self.range(axes.as_deref(), value.clone(), loc, name),
+            ("int" | "float", Value::Quantity(q)) => {
+                let what = q.kind.word();
+                return self.fail(
+                    Code::UnitWrong,
+                    loc,
+                    format!("`{name}` is a plain number, without {what}"),
+                    "",
+                );
+            }
+            ("int" | "float" | "bool" | "text" | "block" | "axis" | "axes", _) => false,
+            (other, _) => {
+                let help = suggest(other, WORDS.iter().copied()).map_or_else(
+                    || format!("the types are: {}", WORDS.join(", ")),
+                    |n| format!("did you mean `{n}`?"),
+                );
+                return self.fail_at(
+                    Code::TypeMismatch,
+                    word.span,
+                    format!("`{other}` is no type"),
+                    help,
+                );
+            }
+        };
+        if fits {
+            return Ok(value);
+        }
+        let article = match word.text.as_str() {
+            "int" => "a whole number",
+            "float" => "a number",
+            "bool" => "true or false",
+            "text" => "a text",
+            "block" => "a block",
+            _ => "axis names",
+        };
+        self.fail(
+            Code::TypeMismatch,
+            loc,
+            format!("`{name}` is {article}, not {}", value.kind()),
+            "",
+        )
+    }
+
+    fn range(
+        &mut self,
+        unit: Option<&[AxisType]>,
+        value: Value,
+        loc: Loc,
+        name: &str,
+    ) -> Eval<Value> {
+        let wanted = unit.and_then(|axes| axes.first()).and_then(|a| match a {
+            AxisType::Named { name, .. } => crate::value::UNITS.iter().find(|u| u.0 == name.text),
+            AxisType::Rest(_) | AxisType::Size(_) => None,
+        });
+        let Value::Range(lo, hi) = &value else {
+            let example = wanted.map_or(String::new(), |u| u.0.to_string());
+            return self.fail(
+                Code::TypeMismatch,
+                loc,
+                format!("`{name}` is a range, not {}", value.kind()),
+                format!("write it as `-1{example} .. 1{example}`"),
+            );
+        };
+        for end in [lo, hi] {
+            match (wanted, end.as_ref()) {
+                (Some((_, kind, _)), Value::Quantity(q)) if q.kind == *kind => {}
+                (Some((word, _, _)), Value::Size(_) | Value::Float(_)) => {
+                    return self.fail(
+                        Code::UnitMissing,
+                        loc,
+                        format!("`{name}` needs a unit"),
+                        format!("write both ends in {word}"),
+                    );
+                }
+                (Some((word, _, _)), _) => {
+                    return self.fail(
+                        Code::UnitWrong,
+                        loc,
+                        format!("`{name}` is a range of {word}"),
+                        "",
+                    );
+                }
+                (None, Value::Size(_) | Value::Float(_)) => {}
+                (None, other) => {
+                    let kind = other.kind();
+                    return self.fail(
+                        Code::UnitWrong,
+                        loc,
+                        format!("`{name}` is a range of plain numbers, not {kind}"),
+                        "",
+                    );
+                }
+            }
+        }
+        if crate::expr::as_f64(lo) > crate::expr::as_f64(hi) {
+            return self.fail(
+                Code::ValueRange,
+                loc,
+                format!("the range of `{name}` ends before it starts"),
+                "write the smaller number first",
+            );
+        }
+        Ok(value)
+    }
+
+    /// A parameter's value while a block is checked on its signature alone.
+    pub(crate) fn generic_value(
+        &mut self,
+        param: &'p Param,
+        scope: &mut Scope,
+        hidden: Hidden,
+    ) -> Eval<Value> {
+        let Type::Named { name, axes, .. } = &param.ty else {
+            let expected = self.expected(&param.ty, scope, Hidden::Nothing)?;
+            return Ok(Value::Tensor(Tensor {
+                id: ValueId(0),
+                dtype: expected.dtype,
+                dims: expected.dims,
+                classes: None,
+                made: Made::Plain,
+            }));
+        };
+        match (name.text.as_str(), axes) {
+            ("int", None) => Ok(Value::Size(Poly::variable(&param.name.text))),
+            ("float" | "bool" | "text" | "block" | "range", _)
+                if axes.is_none() || name.text == "range" =>
+            {
+                Ok(Value::Unknown)
+            }
+            ("axis" | "axes", None) => Ok(Value::Unknown),
+            _ => {
+                for axis in axes.iter().flatten() {
+                    match axis {
+                        AxisType::Named { name, size: None } if scope.get(&name.text).is_none() => {
+                            let size = if name.text == "batch" {
+                                self.batch.clone()
+                            } else {
+                                Poly::variable(&name.text)
+                            };
+                            scope.set(&name.text, Value::Size(size));
+                        }
+                        AxisType::Rest(span) if scope.rest.is_empty() => {
+                            let loc = self.at(*span);
+                            scope.rest.push(Dim {
+                                axis: Axis::new("..."),
+                                size: Poly::variable("..."),
+                                loc,
+                            });
+                        }
+                        AxisType::Named { .. } | AxisType::Rest(_) | AxisType::Size(_) => {}
+                    }
+                }
+                let expected = self.expected(&param.ty, scope, hidden)?;
+                for dim in &expected.dims {
+                    scope.set(dim.axis.as_str(), Value::Size(dim.size.clone()));
+                }
+                let classes = expected.classes.map(|c| (c, self.at(param.ty.span())));
+                Ok(Value::Tensor(Tensor {
+                    id: ValueId(0),
+                    dtype: expected.dtype,
+                    dims: expected.dims,
+                    classes,
+                    made: Made::Plain,
+                }))
+            }
+        }
+    }
+}
+
+/// Whether a type is of values with axes.
+pub(crate) fn is_tensor(ty: &Type) -> bool {
+    match ty {
+        Type::Named { name, axes, .. } => {
+            axes.is_some() && dtype_of(&name.text).is_some()
+                || matches!(name.text.as_str(), "f32" | "i32")
+        }
+        Type::Like { .. } => true,
+        Type::Missing(_) => false,
+    }
+}
+
+fn list_of(dims: &[&Dim]) -> String {
+    crate::value::and_list(dims.iter().map(|d| d.axis.as_str()))
+}
+
+fn bracket(dims: &[&Dim]) -> String {
+    match dims {
+        [one] => one.axis.to_string(),
+        many => format!(
+            "[{}]",
+            many.iter()
+                .map(|d| d.axis.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+    }
+}

@@ -1,0 +1,248 @@
+//! What an expression can be while a recipe is checked.
+
+use crate::poly::Poly;
+use mmh_diag::{SourceId, Span};
+use mmh_ir::plan::Part;
+use mmh_ir::{Axis, DType, ValueId};
+use std::rc::Rc;
+
+/// A place in a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Loc {
+    /// The source.
+    pub source: SourceId,
+    /// The bytes.
+    pub span: Span,
+}
+
+/// One axis of a tensor, its size, and the place that gave it its size.
+#[derive(Clone, Debug)]
+pub(crate) struct Dim {
+    pub(crate) axis: Axis,
+    pub(crate) size: Poly,
+    pub(crate) loc: Loc,
+}
+
+/// What a later step wants to know about how a tensor was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    Plain,
+    /// By `softmax` at this place.
+    Softmax(Loc),
+    /// It is a raw column of the data, perhaps with the missing values filled in.
+    Column(u32),
+}
+
+/// A value of the graph with its type. Outside of emission `id` means nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Tensor {
+    pub(crate) id: ValueId,
+    pub(crate) dtype: DType,
+    pub(crate) dims: Vec<Dim>,
+    /// For class numbers: how many classes, and who says so.
+    pub(crate) classes: Option<(Poly, Loc)>,
+    pub(crate) made: Made,
+}
+
+impl Tensor {
+    pub(crate) fn dim(&self, axis: &str) -> Option<&Dim> {
+        self.dims.iter().find(|d| d.axis.as_str() == axis)
+    }
+
+    pub(crate) fn has(&self, axis: &str) -> bool {
+        self.dim(axis).is_some()
+    }
+
+    /// `f32[batch, class = 10]`.
+    pub(crate) fn text(&self) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        if let Some((classes, _)) = &self.classes {
+            parts.push(classes.to_string());
+        }
+        for dim in &self.dims {
+            let (name, size) = (dim.axis.as_str(), dim.size.to_string());
+            parts.push(if name == size || name == "..." {
+                name.to_string()
+            } else {
+                format!("{name} = {size}")
+            });
+        }
+        let word = if self.classes.is_some() {
+            "class"
+        } else {
+            self.dtype.name()
+        };
+        if parts.is_empty() {
+            return word.to_string();
+        }
+        format!("{word}[{}]", parts.join(", "))
+    }
+
+    /// `batch, channel and height`.
+    pub(crate) fn axes_text(&self) -> String {
+        and_list(self.dims.iter().map(|d| d.axis.as_str()))
+    }
+}
+
+/// `a, b and c`.
+pub(crate) fn and_list<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    let items: Vec<&str> = items.collect();
+    match items.as_slice() {
+        [] => "none".to_string(),
+        [one] => (*one).to_string(),
+        [head @ .., last] => format!("{} and {last}", head.join(", ")),
+    }
+}
+
+/// What a number with a unit measures. Values are kept in the SI or base unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnitKind {
+    Epochs,
+    Steps,
+    Angle,
+    Pixels,
+    Seconds,
+    Share,
+    Bytes,
+    Clients,
+    Rounds,
+    Trials,
+}
+
+/// Every unit word, what it measures and its factor.
+pub(crate) const UNITS: &[(&str, UnitKind, f64)] = &[
+    ("epochs", UnitKind::Epochs, 1.0),
+    ("epoch", UnitKind::Epochs, 1.0),
+    ("steps", UnitKind::Steps, 1.0),
+    ("step", UnitKind::Steps, 1.0),
+    ("deg", UnitKind::Angle, std::f64::consts::PI / 180.0),
+    ("rad", UnitKind::Angle, 1.0),
+    ("px", UnitKind::Pixels, 1.0),
+    ("s", UnitKind::Seconds, 1.0),
+    ("ms", UnitKind::Seconds, 1e-3),
+    ("min", UnitKind::Seconds, 60.0),
+    ("h", UnitKind::Seconds, 3600.0),
+    ("%", UnitKind::Share, 0.01),
+    ("B", UnitKind::Bytes, 1.0),
+    ("KiB", UnitKind::Bytes, 1024.0),
+    ("MiB", UnitKind::Bytes, 1_048_576.0),
+    ("GiB", UnitKind::Bytes, 1_073_741_824.0),
+    ("clients", UnitKind::Clients, 1.0),
+    ("client", UnitKind::Clients, 1.0),
+    ("rounds", UnitKind::Rounds, 1.0),
+    ("round", UnitKind::Rounds, 1.0),
+    ("trials", UnitKind::Trials, 1.0),
+    ("trial", UnitKind::Trials, 1.0),
+];
+
+impl UnitKind {
+    /// The unit as written in help texts.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Epochs => "epochs",
+            Self::Steps => "steps",
+            Self::Angle => "deg",
+            Self::Pixels => "px",
+            Self::Seconds => "s",
+            Self::Share => "%",
+            Self::Bytes => "MiB",
+            Self::Clients => "clients",
+            Self::Rounds => "rounds",
+            Self::Trials => "trials",
+        }
+    }
+}
+
+/// A number with a unit.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Quantity {
+    pub(crate) value: f64,
+    pub(crate) kind: UnitKind,
+}
+
+/// Rows of a data set on their way to a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    pub(crate) data: usize,
+    pub(crate) part: Option<Part>,
+    /// Column, the block that changes it, and where that is said.
+    pub(crate) maps: Vec<(String, Block, Loc)>,
+    pub(crate) shuffle: Option<Loc>,
+    pub(crate) batch: Option<u64>,
+}
+
+/// A block that can be called: a declaration with the settings already given.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) callee: Callee,
+    pub(crate) given: Rc<Vec<(String, Value)>>,
+}
+
+/// What a call may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Callee {
+    Declared(usize),
+    Primitive(usize),
+}
+
+/// The value of an expression.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Tensor(Tensor),
+    /// A whole number or an exact fraction.
+    Size(Poly),
+    Float(f64),
+    Bool(bool),
+    Text(String),
+    Quantity(Quantity),
+    Range(Box<Value>, Box<Value>),
+    List(Vec<Value>),
+    Block(Block),
+    Axes(Vec<String>),
+    Rows(Box<Rows>),
+    /// A data set.
+    Data(usize),
+    /// The `source` of the data section that is being read.
+    Source,
+    /// Columns of that source, not yet read as anything.
+    Fields(Vec<(String, Loc)>),
+    /// A training.
+    Train(usize),
+    /// Known only when the block is called.
+    Unknown,
+    /// Already reported.
+    Error,
+}
+
+impl Value {
+    /// What it is, for messages.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::Tensor(t) => format!("`{}`", t.text()),
+            Self::Size(p) => match p.integer() {
+                Some(n) => format!("the number {n}"),
+                None => format!("the size {p}"),
+            },
+            Self::Float(v) => format!("the number {v}"),
+            Self::Bool(v) => format!("`{v}`"),
+            Self::Text(_) => "a text".into(),
+            Self::Quantity(q) => format!("a number of {}", q.kind.word()),
+            Self::Range(..) => "a range".into(),
+            Self::List(_) => "a list".into(),
+            Self::Block(_) => "a block".into(),
+            Self::Axes(_) => "axis names".into(),
+            Self::Rows(_) => "rows of data".into(),
+            Self::Data(_) => "a data set".into(),
+            Self::Source => "a data source".into(),
+            Self::Fields(_) => "columns of a data source".into(),
+            Self::Train(_) => "a training".into(),
+            Self::Unknown | Self::Error => "something unknown".into(),
+        }
+    }
+}
+
+/// A mistake has been reported; whoever needs the value says nothing more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reported;
+
+pub(crate) type Eval<T> = Result<T, Reported>;

@@ -1,0 +1,140 @@
+//! What the checker asks of the outside: texts of files and facts about data. It does no IO itself.
+
+use mmh_diag::Code;
+use mmh_ir::plan::SplitPlan;
+
+/// The one trait for IO. Paths are as written in the recipe, relative to the recipe's folder.
+pub trait World {
+    /// The text of a file that is used.
+    fn read_text(&self, path: &str) -> Result<String, TextFault>;
+
+    /// What there is to know about a data source.
+    fn data_facts(&self, request: &SourceRequest) -> Result<DataFacts, DataFault>;
+
+    /// Rows of train, valid and test. `by` is the source's name of the column a stratified split follows.
+    fn part_rows(
+        &self,
+        request: &SourceRequest,
+        split: &SplitPlan,
+        by: Option<&str>,
+    ) -> Result<[u64; 3], DataFault>;
+}
+
+/// Why a text could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TextFault {
+    /// There is no such file, or it cannot be read; the reason in words.
+    NotFound(String),
+    /// The path leads out of the recipe's folder.
+    Escape,
+}
+
+/// One file of a source.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileRequest {
+    /// Path as written.
+    pub path: String,
+    /// The blake3 the recipe pins, 64 hexadecimal digits.
+    pub blake3: Option<String>,
+}
+
+/// A data source as a recipe names it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SourceRequest {
+    /// A table of text.
+    Csv {
+        /// The file.
+        file: FileRequest,
+        /// Separator; found if not given.
+        delimiter: Option<char>,
+    },
+    /// IDX files; the last pair is the test part where the split is `files`.
+    Idx {
+        /// Pictures.
+        images: Vec<FileRequest>,
+        /// Labels, as many.
+        labels: Vec<FileRequest>,
+    },
+    /// A text cut into windows.
+    Text {
+        /// The file.
+        file: FileRequest,
+        /// Characters of a row.
+        window: u64,
+        /// Characters from one row's start to the next's.
+        stride: u64,
+    },
+}
+
+/// What a source holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DataFacts {
+    /// The blake3 of every file as stored, 64 hexadecimal digits: images before labels.
+    pub files: Vec<String>,
+    /// Rows in all.
+    pub rows: u64,
+    /// Rows of every pair of files, in order.
+    pub rows_per_file: Vec<u64>,
+    /// Columns, and vectors of columns, in the order of the file.
+    pub columns: Vec<ColumnFact>,
+    /// The distinct characters of a text, sorted.
+    pub vocabulary: Vec<char>,
+}
+
+/// One column, or several that are taken together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnFact {
+    /// The name after `source.`.
+    pub name: String,
+    /// What it holds.
+    pub kind: FactKind,
+    /// Rows in which it is missing.
+    pub missing: u64,
+}
+
+/// What a column holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FactKind {
+    /// Numbers. Where they are few whole numbers, the distinct ones are also levels.
+    Number {
+        /// The distinct values in order, if all are whole and few.
+        levels: Option<Vec<String>>,
+    },
+    /// Words, with the distinct ones in order.
+    Category {
+        /// The distinct words.
+        levels: Vec<String>,
+    },
+    /// Several number columns: their sizes, and the header names in row-major order.
+    Vector {
+        /// Sizes, outermost first.
+        dims: Vec<u64>,
+        /// Header names.
+        fields: Vec<String>,
+    },
+    /// Bytes of pictures.
+    Images {
+        /// Rows and columns.
+        dims: Vec<u64>,
+    },
+    /// Labels of an IDX source.
+    Labels {
+        /// One more than the largest.
+        classes: u64,
+    },
+}
+
+/// What is wrong with a data file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFault {
+    /// One of the `data` family.
+    pub code: Code,
+    /// Lower case, no full stop.
+    pub message: String,
+    /// Row from 1, if one is at fault.
+    pub row: Option<u64>,
+    /// The column's name, if one is at fault.
+    pub column: Option<String>,
+    /// What to do; may be empty.
+    pub help: String,
+}
