@@ -1,3 +1,93 @@
-//! The `mmhc` command.
+//! The `mmhc` command: arguments flow in, files, a result on stdout and words on stderr flow out.
+//!
+//! Read [`args`] for what can be asked, then the verb of interest: each has a file of its own. All reading and writing of
+//! the compiler's side is here; the checker asks through [`world`], and what it finds is drawn by [`render`].
 
-fn main() {}
+#![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod args;
+mod check;
+mod device;
+mod devices;
+mod emit;
+mod explain;
+mod facts;
+mod findings;
+mod fmt;
+mod front;
+#[expect(unreachable_pub, reason = "written to be usable as a library module")]
+mod legacy;
+mod lock;
+mod not_yet;
+mod outcome;
+mod predict;
+mod progress;
+mod render;
+mod run;
+mod seed;
+mod show;
+mod system;
+mod world;
+
+use args::{Cli, Verb};
+use clap::Parser;
+use outcome::Exit;
+use std::process::ExitCode;
+
+/// Stack of the thread that does the work: deep expressions are walked by recursion. Only what is used is ever mapped.
+const STACK: usize = 256 << 20;
+
+fn main() -> ExitCode {
+    system::remember_panics();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody may be listening; there is nothing left to do then.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let worker = std::thread::Builder::new().stack_size(STACK);
+    let ended = match worker.spawn(move || dispatch(cli.verb)) {
+        Ok(worker) => worker.join(),
+        Err(error) => {
+            eprintln!("mmhc: the system gives no thread: {error}");
+            return Exit::Device.into();
+        }
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(_) => system::report_panic().into(),
+    }
+}
+
+fn dispatch(verb: Verb) -> Exit {
+    let ended = match verb {
+        Verb::Run(args) => run::run(&args),
+        Verb::Check(args) => check::check(&args),
+        Verb::Fmt(args) => fmt::fmt(&args),
+        Verb::Explain(args) => explain::explain(&args),
+        Verb::Show(args) => show::show(&args),
+        Verb::Lock(args) => lock::lock(&args),
+        Verb::Seed => seed::seed(),
+        Verb::Devices(args) => devices::devices(&args),
+        Verb::Predict(args) => predict::predict(&args),
+        Verb::Legacy(args) => return Exit::of_legacy(legacy::run(&args.pack, args.json)),
+        Verb::Lsp(rest) => not_yet::verb("lsp", &rest),
+        Verb::Log(rest) => not_yet::verb("log", &rest),
+        Verb::Diff(rest) => not_yet::verb("diff", &rest),
+        Verb::Verify(rest) => not_yet::verb("verify", &rest),
+        Verb::Replay(rest) => not_yet::verb("replay", &rest),
+        Verb::Bisect(rest) => not_yet::verb("bisect", &rest),
+        Verb::Serve(rest) => not_yet::verb("serve", &rest),
+        Verb::Export(rest) => not_yet::verb("export", &rest),
+        Verb::Import(rest) => not_yet::verb("import", &rest),
+        Verb::Search(rest) => not_yet::verb("search", &rest),
+        Verb::Worker(rest) => not_yet::verb("worker", &rest),
+        Verb::Federate(rest) => not_yet::verb("federate", &rest),
+    };
+    match ended {
+        Ok(()) => Exit::Done,
+        Err(failure) => failure.report(),
+    }
+}

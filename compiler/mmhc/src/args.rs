@@ -1,0 +1,355 @@
+//! What can be asked of `mmhc`, as clap reads it.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mmh_cpu::isa::Isa;
+use mmh_runtime::Limit;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Training that is the same, bit for bit, on any machine.
+#[derive(Debug, Parser)]
+#[command(name = "mmhc", version, propagate_version = true, after_help = EXITS)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXITS: &str = "Exit status: 0 done, 1 the recipe or the data is at fault, 2 wrong usage, 3 a device failed, \
+130 interrupted.";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Check a recipe, train, evaluate, and print the hash of the model
+    Run(RunArgs),
+    /// Check recipes without running anything
+    Check(CheckArgs),
+    /// Bring recipes into the one layout
+    Fmt(FmtArgs),
+    /// Explain a code, or list them all
+    Explain(ExplainArgs),
+    /// Print a stage of the compiler
+    Show(ShowArgs),
+    /// Write the hashes of data and imports to mmh.lock
+    Lock(LockArgs),
+    /// Draw a fresh seed from the system
+    Seed,
+    /// List devices, what they were admitted for, and their measured speed
+    Devices(DevicesArgs),
+    /// Ask a trained model about rows, or let it continue a text
+    Predict(PredictArgs),
+    /// Read packs of MMH-RS V1
+    Legacy(LegacyCommand),
+    /// Language server on stdio (not in this version)
+    Lsp(Rest),
+    /// Print a run's journal (not in this version)
+    Log(Rest),
+    /// Compare two runs (not in this version)
+    Diff(Rest),
+    /// Verify a run folder (not in this version)
+    Verify(Rest),
+    /// Replay steps of a run (not in this version)
+    Replay(Rest),
+    /// Find the first step at which two runs differ (not in this version)
+    Bisect(Rest),
+    /// Serve a model (not in this version)
+    Serve(Rest),
+    /// Export a model (not in this version)
+    Export(Rest),
+    /// Import a model (not in this version)
+    Import(Rest),
+    /// Search for better settings (not in this version)
+    Search(Rest),
+    /// Work for a search on another machine (not in this version)
+    Worker(Rest),
+    /// Train in federated rounds (not in this version)
+    Federate(Rest),
+}
+
+/// `mmhc run`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArgs {
+    /// The recipe
+    pub(crate) recipe: PathBuf,
+    /// The run folder [default: runs/NAME]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace a value of the recipe; may be given several times
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// End every training there and leave the schedule as it is: "5 steps" or "2 epochs"
+    #[arg(long, value_name = "LENGTH", value_parser = limit)]
+    pub(crate) limit: Option<Limit>,
+    /// Processes that share a search
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) workers: u32,
+    /// Go on from the last good step in the run folder
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Run the defaults where the recipe has a search
+    #[arg(long)]
+    pub(crate) no_search: bool,
+    /// Print the result as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What is to do the work. None of it changes a bit of the result.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DeviceArgs {
+    /// Threads [default: the cores available]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// The widest instruction set to use
+    #[arg(long, value_name = "ISA", value_parser = isa)]
+    pub(crate) isa: Option<Isa>,
+    /// The device
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub(crate) device: DeviceName,
+}
+
+/// Names of devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceName {
+    /// The fastest there is
+    Auto,
+    /// The processor
+    Cpu,
+    /// A graphics processor
+    Gpu,
+    /// The reference interpreter
+    Interpret,
+}
+
+/// `mmhc check`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CheckArgs {
+    /// The recipes; `-` reads stdin
+    #[arg(required = true)]
+    pub(crate) recipes: Vec<PathBuf>,
+    /// How findings are shown: human on stderr, json and sarif on stdout
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Apply the changes that mend a mistake; what was read from stdin goes to stdout
+    #[arg(long)]
+    pub(crate) fix: bool,
+}
+
+/// Forms of findings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Human,
+    /// One JSON document
+    Json,
+    /// SARIF 2.1.0
+    Sarif,
+}
+
+/// `mmhc fmt`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FmtArgs {
+    /// The recipes [default: every .mmh in this folder]; `-` formats stdin to stdout
+    pub(crate) recipes: Vec<PathBuf>,
+    /// Change nothing; name the recipes that are not in the one layout, with exit status 1
+    #[arg(long)]
+    pub(crate) check: bool,
+}
+
+/// `mmhc explain`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExplainArgs {
+    /// Such as `unit::missing`; without it, all are listed
+    pub(crate) code: Option<String>,
+}
+
+/// `mmhc show`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ShowArgs {
+    /// The stage
+    #[arg(value_enum)]
+    pub(crate) stage: Stage,
+    /// The recipe; `-` reads stdin
+    pub(crate) recipe: PathBuf,
+    /// Replace a value of the recipe; may be given several times
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+    /// With `plan`: how each program is carried out, in place of the plan's text
+    #[arg(long)]
+    pub(crate) schedule: bool,
+}
+
+/// Stages of the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stage {
+    /// The lossless syntax tree
+    Tree,
+    /// What every declaration was found to be
+    Types,
+    /// The programs of each training step, operation by operation
+    Graph,
+    /// The plan that is run
+    Plan,
+    /// The fused loops of each training step
+    Kernel,
+    /// What Cranelift is given (not in this version)
+    Clif,
+    /// What a GPU is given (not in this version)
+    Wgsl,
+}
+
+/// `mmhc lock`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LockArgs {
+    /// The recipes [default: every .mmh in this folder]
+    pub(crate) recipes: Vec<PathBuf>,
+}
+
+/// `mmhc devices`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DevicesArgs {
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `mmhc predict`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PredictArgs {
+    /// The run folder, or the model.safetensors in it
+    pub(crate) model: PathBuf,
+    /// A CSV or IDX file for models of rows, a text to continue for models of characters
+    pub(crate) input: String,
+    /// Training whose model is asked [default: the last]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) training: Option<String>,
+    /// Seed of the characters drawn
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Characters to draw
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub(crate) length: u32,
+    /// How freely characters are drawn; 0 takes the likeliest
+    #[arg(long, value_name = "T", default_value_t = 1.0, value_parser = temperature)]
+    pub(crate) temperature: f64,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `mmhc legacy`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LegacyCommand {
+    #[command(flatten)]
+    pub(crate) pack: crate::legacy::LegacyArgs,
+    /// Print one JSON document
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of a verb that is not there yet.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Rest {
+    /// Whatever the verb will take
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub(crate) rest: Vec<OsString>,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let parts = text
+        .split_once('=')
+        .map(|(path, value)| (path.trim(), value.trim()));
+    match parts {
+        Some((path, value)) if !path.is_empty() && !value.is_empty() => {
+            Ok((path.to_owned(), value.to_owned()))
+        }
+        _ => Err("write it as path=value, such as `fit.optimize.lr=1e-3`".to_owned()),
+    }
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    let refuse = || "write a number and its unit, such as `5 steps` or `2 epochs`".to_owned();
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).ok_or_else(refuse)?;
+    let number: u64 = number.parse().map_err(|_| refuse())?;
+    match unit.trim() {
+        "step" | "steps" => Ok(Limit::Steps(number)),
+        "epoch" | "epochs" => Ok(Limit::Epochs(number)),
+        _ => Err(refuse()),
+    }
+}
+
+fn isa(text: &str) -> Result<Isa, String> {
+    let isa: Isa = text.parse()?;
+    let here = match isa {
+        Isa::Scalar => true,
+        Isa::Neon => cfg!(target_arch = "aarch64"),
+        Isa::Avx2 | Isa::Avx512 => cfg!(target_arch = "x86_64"),
+    };
+    if here {
+        Ok(isa)
+    } else {
+        let arch = std::env::consts::ARCH;
+        Err(format!(
+            "{isa} belongs to another family of processors than {arch}"
+        ))
+    }
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
+        _ => Err("a temperature is a number from 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn limits_need_units() {
+        assert_eq!(limit("5 steps"), Ok(Limit::Steps(5)));
+        assert_eq!(limit(" 1epoch "), Ok(Limit::Epochs(1)));
+        for wrong in [
+            "",
+            "5",
+            "steps",
+            "-1 steps",
+            "1.5 epochs",
+            "5 hours",
+            "é steps",
+            "99999999999999999999 steps",
+        ] {
+            assert!(limit(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn settings_are_split_at_the_first_sign() {
+        assert_eq!(
+            setting("a.b = \"x=y\""),
+            Ok(("a.b".into(), "\"x=y\"".into()))
+        );
+        assert!(setting("a").is_err() && setting("=1").is_err() && setting("a=").is_err());
+    }
+
+    #[test]
+    fn instruction_sets_of_other_processors_are_wrong_usage() {
+        assert_eq!(isa("scalar"), Ok(Isa::Scalar));
+        assert_eq!(isa("neon").is_ok(), cfg!(target_arch = "aarch64"));
+        assert_eq!(isa("avx512").is_ok(), cfg!(target_arch = "x86_64"));
+        assert!(isa("sse").is_err());
+    }
+}

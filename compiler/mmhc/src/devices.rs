@@ -1,0 +1,187 @@
+//! `mmhc devices`: what can do the work here, why it may, and how fast it was just now.
+
+use crate::args::DevicesArgs;
+use crate::findings::Finding;
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::system;
+use mmh_cpu::contract::{Context, Gemm, Operand, Output, gemm};
+use mmh_cpu::isa::{Isa, admit};
+use mmh_cpu::pool::Pool;
+use mmh_diag::Code;
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+/// Rows, columns and depth of the product that is timed.
+const SIDE: usize = 512;
+/// Bytes of the buffer that is copied: beyond the caches.
+const COPIED: usize = 128 << 20;
+/// How long a product is repeated.
+const TIMED: Duration = Duration::from_millis(120);
+
+/// An instruction set as it was found.
+struct Found {
+    isa: Isa,
+    refusal: Option<String>,
+    /// Billions of f32 operations a second on one thread, a multiply-add counted as two.
+    single: Option<f64>,
+}
+
+pub(crate) fn devices(args: &DevicesArgs) -> Outcome {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let found: Vec<Found> = Isa::ALL
+        .into_iter()
+        .filter(of_this_family)
+        .map(look)
+        .collect();
+    let best = Isa::best(None);
+    let all = speed(cores, best);
+    let bandwidth = bandwidth(cores);
+    match args.json {
+        true => system::say(&format!(
+            "{:#}\n",
+            document(&found, best, cores, all, bandwidth)
+        )),
+        false => system::say(&words(&found, best, cores, all, bandwidth)),
+    }
+    match all {
+        Some(_) => Ok(()),
+        None => {
+            let finding = Finding::error(
+                Code::RunDevice,
+                "the processor could not be measured",
+                "use `--device interpret`",
+            );
+            Err(Failure::of(finding, false, Exit::Device))
+        }
+    }
+}
+
+fn of_this_family(isa: &Isa) -> bool {
+    match isa {
+        Isa::Scalar => true,
+        Isa::Neon => cfg!(target_arch = "aarch64"),
+        Isa::Avx2 | Isa::Avx512 => cfg!(target_arch = "x86_64"),
+    }
+}
+
+fn look(isa: Isa) -> Found {
+    let refusal = admit(isa).err().map(|refusal| refusal.to_string());
+    let single = match refusal {
+        None => speed(1, isa),
+        Some(_) => None,
+    };
+    Found {
+        isa,
+        refusal,
+        single,
+    }
+}
+
+/// Billions of operations a second of a square product, the best of several.
+fn speed(threads: usize, isa: Isa) -> Option<f64> {
+    let pool = Pool::new(threads);
+    let context = Context::new(&pool, isa).ok()?;
+    let size = Gemm::single(SIDE, SIDE, SIDE);
+    let (a, b) = (vec![0.5_f32; SIDE * SIDE], vec![0.25_f32; SIDE * SIDE]);
+    let mut c = vec![0.0_f32; SIDE * SIDE];
+    let operations = 2.0 * (SIDE * SIDE * SIDE) as f64;
+    let mut best = f64::INFINITY;
+    let began = Instant::now();
+    while began.elapsed() < TIMED || best.is_infinite() {
+        let once = Instant::now();
+        gemm(
+            &context,
+            &size,
+            Operand::rows(&a, SIDE),
+            Operand::rows(&b, SIDE),
+            Output::rows(&mut c, SIDE),
+            None,
+        )
+        .ok()?;
+        best = best.min(once.elapsed().as_secs_f64());
+        black_box(&c);
+    }
+    Some(operations / best / 1e9)
+}
+
+/// Billions of bytes a second read and written by copying on all threads, the best of several.
+fn bandwidth(threads: usize) -> f64 {
+    let from = vec![1_u8; COPIED];
+    let mut to = vec![0_u8; COPIED];
+    let share = COPIED.div_ceil(threads.max(1));
+    let mut best = f64::INFINITY;
+    for _ in 0..3 {
+        let once = Instant::now();
+        std::thread::scope(|scope| {
+            for (from, to) in from.chunks(share).zip(to.chunks_mut(share)) {
+                scope.spawn(move || to.copy_from_slice(from));
+            }
+        });
+        best = best.min(once.elapsed().as_secs_f64());
+        black_box(&to);
+    }
+    2.0 * COPIED as f64 / best / 1e9
+}
+
+fn document(found: &[Found], best: Isa, cores: usize, all: Option<f64>, bandwidth: f64) -> Value {
+    let isa = |found: &Found| {
+        json!({
+            "isa": found.isa.name(),
+            "admitted": found.refusal.is_none(),
+            "rung": rung(found),
+            "gflops_one_thread": found.single.map(rounded),
+        })
+    };
+    json!({ "devices": [
+        {
+            "device": "cpu",
+            "isa": best.name(),
+            "threads": cores,
+            "gflops": all.map(rounded),
+            "gbytes_per_second": rounded(bandwidth),
+            "isas": found.iter().map(isa).collect::<Vec<_>>(),
+        },
+        { "device": "interpret", "isa": "scalar", "threads": 1, "rung": "it is the definition" },
+    ]})
+}
+
+/// What an instruction set was admitted by, or why it was not.
+fn rung(found: &Found) -> String {
+    match &found.refusal {
+        None => "self test against the scalar kernels".to_owned(),
+        Some(refusal) => refusal.clone(),
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn words(found: &[Found], best: Isa, cores: usize, all: Option<f64>, bandwidth: f64) -> String {
+    let threads = if cores == 1 { "thread" } else { "threads" };
+    let mut out = format!("cpu         {best}, {cores} {threads}");
+    if let Some(all) = all {
+        let _ = write!(out, ", {all:.1} GFLOP/s");
+    }
+    let _ = writeln!(out, ", {bandwidth:.1} GB/s");
+    for found in found {
+        let speed = found.single.map_or(String::new(), |speed| {
+            format!(", {speed:.1} GFLOP/s on one thread")
+        });
+        let word = if found.refusal.is_none() {
+            "admitted"
+        } else {
+            "not used"
+        };
+        let _ = writeln!(
+            out,
+            "  {:<9} {word}: {}{speed}",
+            found.isa.name(),
+            rung(found)
+        );
+    }
+    out.push_str("interpret   scalar, 1 thread: the definition that every device is held to\n");
+    out
+}

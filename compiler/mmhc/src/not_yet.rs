@@ -1,0 +1,59 @@
+//! Verbs and sections that this version does not have, and what to do instead.
+
+use crate::args::Rest;
+use crate::findings::Finding;
+use crate::outcome::{Exit, Failure, Outcome};
+use mmh_diag::Code;
+
+/// The answer to a verb that is not there.
+pub(crate) fn verb(name: &str, rest: &Rest) -> Outcome {
+    let json = rest.rest.iter().any(|word| word == "--json");
+    let message = format!("`mmhc {name}` is not in this version");
+    Err(Failure::of(
+        Finding::error(Code::CapabilityNotYet, message, instead(name)),
+        json,
+        Exit::Fault,
+    ))
+}
+
+fn instead(verb: &str) -> &'static str {
+    match verb {
+        "lsp" => {
+            "let the editor run `mmhc check --format json`, which has every place and every fix"
+        }
+        "log" => {
+            "read `journal` in the run folder: one JSON document a line; `report.html` shows it drawn"
+        }
+        "diff" => {
+            "compare `metrics.json` and the model hashes of both run folders; `diff A/journal B/journal` finds the first step apart"
+        }
+        "verify" | "replay" => {
+            "run the recipe again into another folder with `--out`, and compare the model hashes"
+        }
+        "bisect" => {
+            "compare the `journal` of both run folders: the first line that differs names the step"
+        }
+        "serve" => "ask the model with `mmhc predict`, which has `--json`",
+        "export" => "take `model.safetensors` from the run folder: every framework reads it",
+        "import" => "train the model here; weights of elsewhere cannot be read yet",
+        "search" | "worker" => {
+            "run the defaults with `mmhc run --no-search`, or try values with `--set path=value`"
+        }
+        "federate" => "train on one machine with a `train` section",
+        _ => "`mmhc --help` lists what there is",
+    }
+}
+
+/// What to do about a section that cannot run.
+pub(crate) fn instead_of_section(section: &str) -> &'static str {
+    match section.split_whitespace().next() {
+        Some("search") => {
+            "run the defaults with `--no-search`, or try values with `--set path=value`"
+        }
+        Some("export") => "leave the section away and take `model.safetensors` from the run folder",
+        Some("federate") => {
+            "leave the section away, or train on one machine with a `train` section"
+        }
+        _ => "leave the section away",
+    }
+}

@@ -1,0 +1,136 @@
+//! `mmhc show`: the text form of a stage of the compiler.
+
+use crate::args::{ShowArgs, Stage};
+use crate::findings::Finding;
+use crate::front;
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::system;
+use mmh_diag::Code;
+use mmh_ir::Plan;
+use mmh_ir::plan::Program;
+use std::fmt::Write;
+
+pub(crate) fn show(args: &ShowArgs) -> Outcome {
+    if args.schedule && args.stage != Stage::Plan {
+        return Err(Failure::Usage(
+            "`--schedule` goes with `show plan`".to_owned(),
+        ));
+    }
+    let text = match args.stage {
+        Stage::Tree => tree(args)?,
+        Stage::Types => checked(args)?.recipe(false)?.types(),
+        Stage::Graph => graphs(&plan(args)?),
+        Stage::Plan if args.schedule => schedules(&plan(args)?),
+        Stage::Plan => format!("{}\n", plan(args)?.to_text()),
+        Stage::Kernel => kernels(&plan(args)?),
+        Stage::Clif => return Err(not_yet("clif")),
+        Stage::Wgsl => return Err(not_yet("wgsl")),
+    };
+    system::say(&text);
+    Ok(())
+}
+
+fn not_yet(stage: &str) -> Failure {
+    let message = format!("`show {stage}` is not in this version");
+    let help = "`mmhc show kernel` prints the fused loops it would be made from";
+    Failure::of(
+        Finding::error(Code::CapabilityNotYet, message, help),
+        false,
+        Exit::Fault,
+    )
+}
+
+/// A tree can be shown whatever is wrong with the text.
+fn tree(args: &ShowArgs) -> Result<String, Failure> {
+    let stdin = args.recipe.as_os_str() == "-";
+    let text = match stdin {
+        true => system::read_stdin(),
+        false => system::read_text(&args.recipe),
+    };
+    let text =
+        text.map_err(|error| Failure::of(Finding::file(&args.recipe, &error), false, Exit::Fault))?;
+    Ok(mmh_syntax::parse(&text).tree.dump())
+}
+
+fn checked(args: &ShowArgs) -> Result<front::Checked, Failure> {
+    Ok(front::check(front::open(&args.recipe, false)?, &args.set))
+}
+
+fn plan(args: &ShowArgs) -> Result<Plan, Failure> {
+    checked(args)?.plan(false)
+}
+
+/// The programs of the trainings' steps, each with the name of its training.
+fn steps(plan: &Plan) -> impl Iterator<Item = (&str, &Program)> {
+    plan.trainings.iter().flat_map(|training| {
+        training
+            .programs
+            .iter()
+            .map(|program| (training.name.as_str(), program))
+    })
+}
+
+fn heading(training: &str, program: &Program) -> String {
+    format!("// {training}: {}, {} rows\n", program.name, program.batch)
+}
+
+fn graphs(plan: &Plan) -> String {
+    let mut out = String::new();
+    for (training, program) in steps(plan) {
+        out.push_str(&heading(training, program));
+        out.push_str(&mmh_ir::text::write_graph(&program.graph));
+        for update in &program.updates {
+            let _ = writeln!(out, "update slot {} = {}", update.slot, update.value);
+        }
+        for (word, values) in [("result", &program.results), ("guard", &program.guards)] {
+            for named in values {
+                let _ = writeln!(out, "{word} {} = {}", named.name, named.value);
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
+fn schedules(plan: &Plan) -> String {
+    let own = |training: &mmh_ir::plan::Training| {
+        let more = training
+            .watch
+            .iter()
+            .flat_map(|watch| &watch.evaluation.programs);
+        training
+            .programs
+            .iter()
+            .chain(more)
+            .chain(&training.predict)
+            .map(|program| schedule(&training.name, program))
+            .collect::<String>()
+    };
+    let evaluations = plan.evaluations.iter().flat_map(|evaluation| {
+        evaluation
+            .programs
+            .iter()
+            .map(|program| schedule(&evaluation.name, program))
+    });
+    plan.trainings.iter().map(own).chain(evaluations).collect()
+}
+
+fn schedule(section: &str, program: &Program) -> String {
+    format!(
+        "{}{}\n",
+        heading(section, program),
+        mmh_lower::lower(program)
+    )
+}
+
+fn kernels(plan: &Plan) -> String {
+    let mut out = String::new();
+    for (training, program) in steps(plan) {
+        out.push_str(&heading(training, program));
+        for (number, kernel) in mmh_lower::lower(program).kernels.iter().enumerate() {
+            let _ = write!(out, "k{number} = {kernel}");
+        }
+        out.push('\n');
+    }
+    out
+}
