@@ -2,8 +2,10 @@
 
 use crate::autodiff::NotDifferentiable;
 use crate::step::{Model, StepPlan, evaluation_program, step_program};
+use mmh_check::Recipe;
 use mmh_check::recipe::{Declarations, Evaluate, Forward, Purpose, Train, WatchSpec};
 use mmh_diag::{Code, Diagnostic};
+use mmh_ir::Origin;
 use mmh_ir::plan::{Evaluation, Plan, Program, StepScalar, Training, Watch};
 use std::fmt::Write;
 
@@ -30,9 +32,31 @@ pub trait Source {
     ) -> Result<Forward, Vec<Diagnostic>>;
 
     /// The diagnostic that shows the place of a node's origin, if known.
-    fn at(&self, diagnostic: Diagnostic, origin: mmh_ir::Origin) -> Diagnostic {
+    fn at(&self, diagnostic: Diagnostic, origin: Origin) -> Diagnostic {
         let _ = origin;
         diagnostic
+    }
+}
+
+impl Source for Recipe {
+    fn declarations(&self) -> &Declarations {
+        &self.declarations
+    }
+
+    fn forward(
+        &self,
+        training: usize,
+        purpose: Purpose,
+        batch: u64,
+    ) -> Result<Forward, Vec<Diagnostic>> {
+        Recipe::forward(self, training, purpose, batch)
+    }
+
+    fn at(&self, diagnostic: Diagnostic, origin: Origin) -> Diagnostic {
+        match self.origin_span(origin) {
+            Some((source, span)) => diagnostic.at(source, span, "here"),
+            None => diagnostic,
+        }
     }
 }
 

@@ -130,6 +130,27 @@ pub(crate) fn with_last(shape: &Shape, axis: &Axis, size: usize) -> Shape {
     Shape(dims)
 }
 
+/// `shape` with `axis` called `to` and of `size` elements, with the axis `tap` behind it.
+pub(crate) fn windowed(
+    shape: &Shape,
+    axis: &Axis,
+    to: (&Axis, usize),
+    tap: (&Axis, usize),
+) -> Shape {
+    let dim = |(axis, size): (&Axis, usize)| Dim {
+        axis: axis.clone(),
+        size,
+    };
+    let dims = shape.0.iter().flat_map(|d| {
+        if &d.axis == axis {
+            vec![dim(to), dim(tap)]
+        } else {
+            vec![d.clone()]
+        }
+    });
+    Shape(dims.collect())
+}
+
 /// `shape` with `axis` called `to` and of `size` elements.
 pub(crate) fn replaced(shape: &Shape, axis: &Axis, to: &Axis, size: usize) -> Shape {
     let dims = shape.0.iter().map(|dim| {

@@ -11,7 +11,7 @@
 
 use super::Rule;
 use crate::autodiff::{NotDifferentiable, Tape, Use};
-use crate::builder::{Builder, replaced, with_last};
+use crate::builder::{Builder, replaced, windowed};
 use mmh_ir::{Axis, Literal, Op, Shape, ValueId, Window};
 
 impl Rule<'_> {
@@ -133,8 +133,12 @@ fn adjoint_window(
     g: ValueId,
     (size, taps): (usize, usize),
 ) -> ValueId {
-    let moved = replaced(&b.shape(g), &window.out, &window.axis, size);
-    let shape = with_last(&moved, &window.tap, taps);
+    let shape = windowed(
+        &b.shape(g),
+        &window.out,
+        (&window.axis, size),
+        (&window.tap, taps),
+    );
     b.f32(Op::Window(adjoint_of(window)), &[g], shape)
 }
 
@@ -203,8 +207,12 @@ fn overlapping(b: &mut Builder<'_>, window: &Window, g: ValueId, shape: &Shape) 
         offset: -window.offset * wide,
         ..adjoint_of(window)
     };
-    let moved = replaced(&b.shape(flat), &window.out, &window.axis, size);
-    let shape = with_last(&moved, &window.tap, taps);
+    let shape = windowed(
+        &b.shape(flat),
+        &window.out,
+        (&window.axis, size),
+        (&window.tap, taps),
+    );
     let read = b.f32(Op::Window(diagonal), &[flat], shape);
     b.sum(std::slice::from_ref(&window.tap), read)
 }
