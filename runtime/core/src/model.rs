@@ -72,13 +72,24 @@ pub fn model_hash(entries: &[Entry<'_>]) -> String {
 /// Adds the elements, little-endian, every NaN the canonical one.
 pub(crate) fn write_elements(tensor: &Tensor, bytes: &mut Vec<u8>) {
     match tensor {
-        Tensor::F32(values) => bytes.extend(
-            values
-                .iter()
-                .flat_map(|value| canonical_bits(*value).to_le_bytes()),
-        ),
-        Tensor::I32(values) => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+        Tensor::F32(values) => {
+            write_words(values, bytes, |value| canonical_bits(value).to_le_bytes())
+        }
+        Tensor::I32(values) => write_words(values, bytes, i32::to_le_bytes),
         Tensor::U8(values) | Tensor::Bool(values) => bytes.extend_from_slice(values),
+    }
+}
+
+/// In one pass over memory that is already there, which the compiler can vectorise.
+fn write_words<T: Copy>(values: &[T], bytes: &mut Vec<u8>, word: impl Fn(T) -> [u8; 4]) {
+    let start = bytes.len();
+    bytes.resize(start + values.len() * 4, 0);
+    let (places, _) = bytes
+        .get_mut(start..)
+        .unwrap_or_default()
+        .as_chunks_mut::<4>();
+    for (place, value) in places.iter_mut().zip(values) {
+        *place = word(*value);
     }
 }
 
