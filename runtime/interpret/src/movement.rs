@@ -117,9 +117,9 @@ fn windows<T: Copy>(
         for tap in 0..size(shape, &window.tap)? {
             if let Some(at) = source_place(window, out, tap, length) {
                 let mut target = result.view_mut();
-                let (high, low) = window_places(shape, window, out, tap)?;
-                target.index_axis_inplace(high.0, high.1);
-                target.index_axis_inplace(low.0, low.1);
+                for (place, at) in window_places(shape, window, out, tap)? {
+                    target.index_axis_inplace(place, at);
+                }
                 target.assign(&source.index_axis(Place(rest.rank()), at));
             }
         }
@@ -133,13 +133,13 @@ fn window_places(
     window: &Window,
     out: usize,
     tap: usize,
-) -> Result<((Place, usize), (Place, usize)), RunError> {
-    let (o, t) = (place(shape, &window.out)?, place(shape, &window.tap)?);
-    Ok(if o.0 > t.0 {
-        ((o, out), (t, tap))
-    } else {
-        ((t, tap), (o, out))
-    })
+) -> Result<[(Place, usize); 2], RunError> {
+    let mut places = [
+        (place(shape, &window.out)?, out),
+        (place(shape, &window.tap)?, tap),
+    ];
+    places.sort_by_key(|(place, _)| std::cmp::Reverse(place.0));
+    Ok(places)
 }
 
 /// Where element `(out, tap)` is read, if it is not absent.

@@ -348,3 +348,28 @@ fn programs_that_do_not_fit_are_refused() {
         "%0: f32[a = 2] = input(column = 0)\n%1: f32[a = 2] = composite(softmax = {over = [a]}) %0";
     assert!(Interpreter.load(&self::program(softmax), &[]).is_err());
 }
+
+#[test]
+fn tracing_passes_over_masks_and_finds_what_was_fed() {
+    let mut masked = program(
+        "%0: f32[a = 2] = input(column = 0)\n%1: f32 = constant(-inf)\n%2: i32[a = 2] = position\n\
+         %3: i32 = integer(0)\n%4: bool[a = 2] = map(eq) %2, %3\n\
+         %5: f32[a = 2] = map(select) %4, %0, %1\n%6: f32[a = 2] = map(exp) %5\n\
+         %7: f32[a = 2] = map(log) %0\n%8: f32[a = 2] = map(mul) %6, %7",
+    );
+    masked.guards = vec![Named {
+        name: "loss".into(),
+        value: ValueId(8),
+    }];
+    let found = |x: f32| {
+        let columns = vec![f32s(&[1.0, x])];
+        let feed = Feed {
+            columns,
+            ..Feed::default()
+        };
+        trace(&masked, &State::default(), &feed)
+    };
+    assert_eq!(found(2.0), Ok(None));
+    assert_eq!(found(-1.0), Ok(Some(ValueId(7))));
+    assert_eq!(found(f32::NAN), Ok(Some(ValueId(0))));
+}
