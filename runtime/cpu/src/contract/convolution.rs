@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use super::gemm::check_reach;
 use super::geometry::{Axis, Convolution, Weight, check_length};
 use super::kernel::{PanelCopy, Segment};
+use super::operand::check_reach;
 use super::tiling::{Order, Panel, Panels, Right, RowTable, Tables, Take, even_parts, sweep};
 use super::window::Frame;
 use super::{Context, Epilogue, Finished, K_BLOCK, K_GROUP, Misfit};

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kernel::{Kernels, PanelCopy, Segment, Tile};
+use super::operand::{Absent, Gemm, Operand, Output, check_reach, is_disjoint};
 use super::tiling::{
     Order, Panel, Panels, Right, RowTable, Tables, Take, even_parts, part_of, sweep,
 };
@@ -18,136 +19,6 @@ const ROW_CHUNK: usize = 120;
 const PANELS_TOGETHER: usize = 32;
 /// Multiply-adds below which waking another thread costs more than it saves.
 const SERIAL: usize = 200_000;
-
-/// Sizes of a batch of products: `c[p][i][j] = sum over l of a[p][i][l] · b[p][l][j]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gemm {
-    /// Two batch axes, for instance sequences and heads.
-    pub batch: [usize; 2],
-    /// Rows of `a` and `c`.
-    pub m: usize,
-    /// Columns of `b` and `c`.
-    pub n: usize,
-    /// Contracted length.
-    pub k: usize,
-    /// Which part is not there.
-    pub absent: Absent,
-}
-
-impl Gemm {
-    /// One product with nothing absent.
-    pub fn single(m: usize, n: usize, k: usize) -> Self {
-        Self {
-            batch: [1, 1],
-            m,
-            n,
-            k,
-            absent: Absent::Nothing,
-        }
-    }
-}
-
-/// The part of a product that causal attention leaves out; absent work is mostly skipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absent {
-    /// All of it is there.
-    Nothing,
-    /// Row i contracts only over k ≤ i. Elements `a[i][k]` with k > i may be read and must be zero.
-    ContractedAfterRow,
-    /// Row i contracts only over k ≥ i. Elements `a[i][k]` with k < i may be read and must be zero.
-    ContractedBeforeRow,
-    /// Only outputs (i, j) with j ≤ i are asked for; the others are unspecified afterwards.
-    OutputAfterRow,
-}
-
-/// A batch of matrices to read: element (i, j) of batch (p, q) lies at
-/// `p · batch_strides[0] + q · batch_strides[1] + i · row_stride + j · column_stride`.
-#[derive(Clone, Copy)]
-pub struct Operand<'a> {
-    /// The elements.
-    pub data: &'a [f32],
-    /// Elements from one row to the next.
-    pub row_stride: usize,
-    /// Elements from one column to the next.
-    pub column_stride: usize,
-    /// Elements from one batch index to the next.
-    pub batch_strides: [usize; 2],
-}
-
-impl<'a> Operand<'a> {
-    /// A row-major matrix of `columns` columns.
-    pub fn rows(data: &'a [f32], columns: usize) -> Self {
-        Self {
-            data,
-            row_stride: columns,
-            column_stride: 1,
-            batch_strides: [0, 0],
-        }
-    }
-
-    /// The transpose of a row-major matrix of `columns` columns.
-    pub fn transposed(data: &'a [f32], columns: usize) -> Self {
-        Self {
-            data,
-            row_stride: 1,
-            column_stride: columns,
-            batch_strides: [0, 0],
-        }
-    }
-}
-
-/// A batch of matrices to write, addressed like [`Operand`] with a column stride of 1.
-pub struct Output<'a> {
-    /// The elements; those that no (i, j) addresses are left alone.
-    pub data: &'a mut [f32],
-    /// Elements from one row to the next.
-    pub row_stride: usize,
-    /// Elements from one batch index to the next.
-    pub batch_strides: [usize; 2],
-}
-
-impl<'a> Output<'a> {
-    /// A row-major matrix of `columns` columns.
-    pub fn rows(data: &'a mut [f32], columns: usize) -> Self {
-        Self {
-            data,
-            row_stride: columns,
-            batch_strides: [0, 0],
-        }
-    }
-}
-
-/// Elements from the first to past the last of an array, or `None` on overflow.
-pub(super) fn reach(axes: &[(usize, usize)]) -> Option<usize> {
-    if axes.iter().any(|&(count, _)| count == 0) {
-        return Some(0);
-    }
-    let last = axes.iter().try_fold(0usize, |sum, &(count, stride)| {
-        sum.checked_add((count - 1).checked_mul(stride)?)
-    });
-    last.and_then(|last| last.checked_add(1))
-        .filter(|&reach| reach <= isize::MAX as usize / size_of::<f32>())
-}
-
-pub(super) fn check_reach(
-    role: &'static str,
-    length: usize,
-    axes: &[(usize, usize)],
-) -> Result<(), Misfit> {
-    let fits = reach(axes).is_some_and(|reach| reach <= length);
-    if fits {
-        Ok(())
-    } else {
-        Err(Misfit::TooShort(role))
-    }
-}
-
-/// Whether each axis, from the smallest stride up, steps over all of the smaller ones.
-fn is_disjoint(mut axes: [(usize, usize); 4]) -> bool {
-    axes.sort_by_key(|&(_, stride)| stride);
-    let used: Vec<_> = axes.into_iter().filter(|&(count, _)| count > 1).collect();
-    (0..used.len()).all(|place| reach(&used[..place]).is_some_and(|inner| used[place].1 >= inner))
-}
 
 /// Computes a batch of products on the context's threads.
 ///
@@ -485,7 +356,33 @@ impl Region<'_> {
         }
     }
 
-    /// Packs the left operands of a row chunk, tile after tile, and fills the table of row pointers.
+    /// Packs the left operands of a row chunk, tile after tile. Neighbouring tiles of one height are copied together.
+    unsafe fn pack_a(&self, block: &Block, rows: &Range<usize>, height: usize, packed: &mut [f32]) {
+        let (a, depth) = (&self.product.a, block.indices.len());
+        let parts: Vec<_> = even_parts(rows.len(), height).collect();
+        let alike = |first: &Range<usize>, next: &Range<usize>| {
+            a.row_stride == 1 && first.len() == next.len()
+        };
+        for parts in parts.chunk_by(alike) {
+            let (start, width) = (parts[0].start, parts[0].len());
+            let from = block.indices.start * a.column_stride + (rows.start + start) * a.row_stride;
+            let copy = PanelCopy {
+                from: self.a.wrapping_add(from),
+                row_stride: a.column_stride,
+                column_stride: a.row_stride,
+                depth,
+                columns: width,
+                width,
+                // A vector may be written past the last tile's end: 16 floats of slack end the buffer.
+                to: packed[start * depth..].as_mut_ptr(),
+                panels: parts.len(),
+            };
+            // SAFETY: the parts' rows and the block's indices lie inside the left operand.
+            unsafe { (self.kernels().copy_panel)(&copy) }
+        }
+    }
+
+    /// Fills the table of left operands, in place or packed.
     unsafe fn place_a(
         &self,
         block: &Block,
@@ -494,41 +391,26 @@ impl Region<'_> {
         workspace: &mut Workspace,
     ) {
         let (a, depth) = (&self.product.a, block.indices.len());
-        let table = workspace.tables.lefts();
-        let first = block.indices.start * a.column_stride;
+        if self.packs_a() {
+            // SAFETY: the caller's contract; the workspace has room for a chunk of rows.
+            unsafe { self.pack_a(block, rows, height, &mut workspace.packed_a) }
+        }
+        let first = self
+            .a
+            .wrapping_add(block.indices.start * a.column_stride + rows.start * a.row_stride);
+        let (table, packed) = (workspace.tables.lefts(), workspace.packed_a.as_ptr());
         for part in even_parts(rows.len(), height) {
-            let from = self
-                .a
-                .wrapping_add(first + (rows.start + part.start) * a.row_stride);
-            let packed = workspace
-                .packed_a
-                .as_mut_ptr()
-                .wrapping_add(part.start * depth);
-            if self.packs_a() {
-                let (columns, width) = (part.len(), part.len());
-                let (row_stride, column_stride) = (a.column_stride, a.row_stride);
-                // A vector written past a short row is overwritten by the next; 16 floats of slack end the buffer.
-                let copy = PanelCopy {
-                    from,
-                    row_stride,
-                    column_stride,
-                    depth,
-                    columns,
-                    width,
-                    to: packed,
-                    panels: 1,
-                };
-                // SAFETY: the part's rows and the block's indices lie inside the left operand.
-                unsafe { (self.kernels().copy_panel)(&copy) }
-            }
+            let tile = packed.wrapping_add(part.start * depth);
             for (place, row) in part.enumerate() {
-                let pointer = if self.packs_a() {
-                    packed.wrapping_add(place)
-                } else {
-                    from.wrapping_add(place * a.row_stride)
-                };
+                let in_place = first.wrapping_add(row * a.row_stride);
                 // SAFETY: the table holds a chunk of rows.
-                unsafe { *table.add(row) = pointer }
+                unsafe {
+                    *table.add(row) = if self.packs_a() {
+                        tile.wrapping_add(place)
+                    } else {
+                        in_place
+                    }
+                }
             }
         }
     }

@@ -55,7 +55,7 @@ pub(crate) struct PanelCopy {
     pub(crate) width: usize,
     pub(crate) to: *mut f32,
     /// Neighbouring panels to copy alike, each to where the one before ends. More than one only if all their columns
-    /// exist and lie next to each other.
+    /// exist and lie next to each other. A vector may be written past the end of the last.
     pub(crate) panels: usize,
 }
 
@@ -177,7 +177,17 @@ unsafe fn copy_rows<V: Vector>(copy: &PanelCopy) {
                     V::load(from.add(v * V::LANES)).store(to.add(v * V::LANES));
                 }
                 if rest > 0 {
-                    V::load_first(from.add(whole * V::LANES), rest).store(to.add(whole * V::LANES));
+                    let (tail, to) = (
+                        V::load_first(from.add(whole * V::LANES), rest),
+                        to.add(whole * V::LANES),
+                    );
+                    // Past the panel's end stands the next one, whose first rows are already there.
+                    let end = depth * copy.width + (whole + 1) * V::LANES;
+                    if copy.panels > 1 && end > copy.depth * copy.width {
+                        tail.store_first(to, rest);
+                    } else {
+                        tail.store(to);
+                    }
                 }
                 from = from.wrapping_add(copy.columns);
                 to = to.wrapping_add(copy.depth * copy.width);

@@ -19,6 +19,7 @@ mod geometry;
 mod kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod operand;
 mod scalar;
 mod scatter;
 mod self_test;
@@ -34,8 +35,9 @@ use std::fmt;
 use std::ops::Range;
 
 pub use convolution::convolution;
-pub use gemm::{Absent, Gemm, Operand, Output, gemm};
+pub use gemm::gemm;
 pub use geometry::{Axis, Convolution, Weight};
+pub use operand::{Absent, Gemm, Operand, Output};
 pub use scatter::scatter_rows;
 pub(crate) use self_test::self_test;
 pub use weight_gradient::weight_gradient;

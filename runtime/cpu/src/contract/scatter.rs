@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::gemm::check_reach;
 use super::kernel::Kernels;
+use super::operand::check_reach;
 use super::tiling::part_of;
 use super::{Context, K_BLOCK, K_GROUP, Misfit};
 use crate::memory::scratch;

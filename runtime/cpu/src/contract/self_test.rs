@@ -1,7 +1,8 @@
 //! The test that an instruction set passes before it works: every tile kernel on constructed traps, bit for bit.
 
-use super::gemm::{Gemm, Operand, Output, gemm};
+use super::gemm::gemm;
 use super::kernel::{Kernels, kernels_of};
+use super::operand::{Gemm, Operand, Output};
 use super::scalar::soft_fma;
 use super::{Context, K_BLOCK};
 use crate::isa::{Isa, Refusal};
@@ -184,6 +185,18 @@ mod tests {
             kernels,
         });
         assert_eq!(every_tile(&wide, &WIDE), Ok(()));
+        let sizes = [
+            (41, 37, 69),
+            (3, 100, 5),
+            (130, 33, 300),
+            (27, 5, 1),
+            (14, 64, 2),
+        ];
+        assert!(
+            sizes
+                .into_iter()
+                .all(|(m, n, k)| same(&wide, m, n, k, true) && same(&wide, m, n, k, false))
+        );
         let values = |count: usize| {
             (0..count)
                 .map(|place| TRAPS[place * 5 % TRAPS.len()])
