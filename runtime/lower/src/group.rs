@@ -116,6 +116,12 @@ impl Group {
         });
     }
 
+    /// Whether the kernel reads the memory behind `to` only at the place that it would write.
+    pub(crate) fn reads_only_at(&self, to: &View) -> bool {
+        let strides: Vec<isize> = self.axes.axes().map(|a| to.stride(a)).collect();
+        self.loads.iter().filter(|o| o.buffer == to.buffer).all(|o| o.offset == to.offset && o.strides == strides)
+    }
+
     /// Whether the kernel reads the memory behind `view` already.
     pub(crate) fn reads(&self, view: Option<&View>) -> bool {
         view.is_some_and(|v| self.loads.iter().any(|o| o.buffer == v.buffer))

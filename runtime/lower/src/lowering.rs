@@ -335,7 +335,7 @@ impl<'a> Lowering<'a> {
         } else {
             0
         };
-        let at = self.company(fate, &axes, &leaves, floor);
+        let at = self.company(fate, &axes, &leaves, floor, to);
         self.check_hazard(&leaves, at.unwrap_or(self.items.len()), to)?;
         let at = at.unwrap_or_else(|| {
             self.groups.push(Some(Group::new(fate.clone(), axes)));
@@ -373,7 +373,7 @@ impl<'a> Lowering<'a> {
                 .committed
                 .get(&view.buffer)
                 .is_some_and(|&ready| ready <= at);
-            let old = matches!(self.graph.node(*leaf).op, Op::Input(_));
+            let old = self.reads_old(*leaf);
             // Within one kernel an element is read before it is written only at the same place.
             let moved = view.buffer == to.buffer
                 && view
@@ -395,6 +395,7 @@ impl<'a> Lowering<'a> {
         axes: &Shape,
         leaves: &[(ValueId, bool)],
         floor: usize,
+        to: &View,
     ) -> Option<usize> {
         let large = axes.elements();
         for at in (floor..self.items.len()).rev().take(LOOK_BACK * 4) {
@@ -412,11 +413,12 @@ impl<'a> Lowering<'a> {
                 let Some(view) = &self.views[leaf.index()] else {
                     return true;
                 };
-                let own = outputs.contains(&view.buffer) && !self.reads_old(*leaf);
-                if own {
-                    *plain && *fate == Fate::Map && group.members.contains(leaf)
-                } else {
-                    self.ready[leaf.index()] <= at
+                let shared = outputs.contains(&view.buffer);
+                let itself = *plain && *fate == Fate::Map;
+                match (shared, self.reads_old(*leaf)) {
+                    (true, true) => itself && matches!(self.graph.node(*leaf).op, Op::Input(_)),
+                    (true, false) => itself && group.members.contains(leaf),
+                    (false, _) => self.ready[leaf.index()] <= at,
                 }
             });
             let shares = leaves.iter().any(|(leaf, _)| {
@@ -424,15 +426,30 @@ impl<'a> Lowering<'a> {
                 big && (group.members.contains(leaf)
                     || group.reads(self.views[leaf.index()].as_ref()))
             });
-            if fits && shares {
+            if fits && shares && self.may_overwrite(at, group, to) {
                 return Some(at);
             }
         }
         None
     }
 
+    /// Whether a kernel at `at` may write `to`: nobody behind it reads the memory, and itself only at the same place.
+    fn may_overwrite(&self, at: usize, group: &Group, to: &View) -> bool {
+        let behind = self.items.iter().skip(at + 1).all(|item| match item {
+            Item::Step(_) => true,
+            Item::Group(number) => !self.groups[*number].as_ref().is_some_and(|g| g.reads(Some(to))),
+        });
+        !self.in_commit(to) || (behind && group.reads_only_at(to))
+    }
+
+    /// Whether a leaf shows what was fed, so that it must not be read after it was overwritten.
     fn reads_old(&self, leaf: ValueId) -> bool {
-        matches!(self.graph.node(leaf).op, Op::Input(_))
+        let node = self.graph.node(leaf);
+        match &node.op {
+            Op::Input(_) => true,
+            op if crate::decide::is_view(op) => self.reads_old(node.inputs[0]),
+            _ => false,
+        }
     }
 
     /// Values with memory under an expression, and whether their axes keep their names on the way.
@@ -922,9 +939,9 @@ mod contract {
     ) -> Result<(), Hazard> {
         let mut a = folded(l, left, over)?;
         let mut b = folded(l, right, over)?;
-        let order = l.layout(value);
-        let c = l.fresh(value, &order);
         let shape = l.graph.shape(value).clone();
+        let order = result_order(l, value, left, right);
+        let c = l.fresh(value, &order);
         let (mut mine, mut theirs) = (l.graph.shape(left).clone(), l.graph.shape(right).clone());
         // The innermost axis of the result belongs to the right operand.
         let innermost = order
@@ -975,6 +992,19 @@ mod contract {
         l.push(Step::Contract(step));
         l.define(value, c);
         Ok(())
+    }
+
+    /// The order of a product's axes in memory: as laid out, unless a batch axis would come to lie innermost.
+    fn result_order(l: &Lowering<'_>, value: ValueId, left: ValueId, right: ValueId) -> Vec<Axis> {
+        let order = l.layout(value);
+        let (mine, theirs) = (l.graph.shape(left), l.graph.shape(right));
+        let shared = |x: &Axis| mine.has(x) && theirs.has(x);
+        let real = |x: &&Axis| l.graph.shape(value).size(x).is_some_and(|s| s > 1);
+        if !order.iter().rev().find(real).is_some_and(shared) {
+            return order;
+        }
+        let (batch, rest): (Vec<Axis>, Vec<Axis>) = order.into_iter().partition(|x| shared(x));
+        [batch, rest].concat()
     }
 
     /// A view of an operand whose contracted axes merge into one.
