@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::frame::{FrameDecoder, OUTPUT_BYTES};
 
 /// Buffers that go round between the threads.
-const BUFFERS: usize = 6;
+const BUFFERS: usize = 8;
 
 /// A stream of bytes that lends one chunk after the other; `None` at its checked end.
 pub(crate) trait Chunks {

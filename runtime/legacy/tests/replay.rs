@@ -222,3 +222,22 @@ fn rows_are_windows_with_the_class_of_their_file() {
     );
     assert_eq!(common::listing(folder.path()), ["rows.csv"]);
 }
+
+/// The pin that a recipe which trains on this table carries.
+#[test]
+fn the_table_of_the_example_has_its_pin() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let to = folder.path().join("replay.csv");
+    let seed = ReplaySeed {
+        seed: 12345,
+        total_bytes: 50 << 20,
+    };
+    let rows = write_rows(seed, RowShape::default(), &to).expect("a free name");
+    let table = std::fs::read(&to).expect("the table");
+    let hash = blake3::hash(&table).to_hex().to_string();
+    assert_eq!((rows, table.len()), (12_847, 2_830_738));
+    assert_eq!(
+        hash,
+        "9d8aba21a0723bc47075f0393dc227fc1a4130f9a8efc65a51b30d1745fd6c87"
+    );
+}
