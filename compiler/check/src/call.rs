@@ -370,10 +370,12 @@ impl<'p> Cx<'p> {
     }
 
     pub(crate) fn unknown_setting(&mut self, owner: &str, given: &Name, params: &[&str]) {
-        let takes = if params.is_empty() {
+        // Which parameters an optimiser moves is no setting of the method itself.
+        let shown: Vec<&str> = params.iter().copied().filter(|p| *p != "on").collect();
+        let takes = if shown.is_empty() {
             "it takes none".to_string()
         } else {
-            format!("it takes: {}", params.join(", "))
+            format!("it takes: {}", shown.join(", "))
         };
         let near = nearest(&given.text, params);
         let help = near.map_or(takes.clone(), |near| {
@@ -1024,10 +1026,21 @@ impl<'p> Cx<'p> {
     /// How many calls of an expression make parameters or draws.
     pub(crate) fn makers(&mut self, expr: &'p Expr, scope: &Scope) -> usize {
         let mut calls: Vec<&'p Name> = Vec::new();
+        // `init = normal(std = 0.02)` names a spread, not a draw of its own.
+        let mut inits: Vec<mmh_diag::Span> = Vec::new();
         crate::program::walk(expr, &mut |e| match e {
-            Expr::Call(call) => calls.extend(call.callee.single()),
+            Expr::Call(call) => {
+                calls.extend(call.callee.single());
+                let named = |a: &&Arg| a.name.as_ref().is_some_and(|n| n.text == "init");
+                inits.extend(call.args.iter().filter(named).map(|a| a.span));
+            }
             Expr::Path(path) => calls.extend(path.single()),
             _ => {}
+        });
+        calls.retain(|n| {
+            !inits
+                .iter()
+                .any(|s| s.start <= n.span.start && n.span.end <= s.end)
         });
         calls
             .into_iter()

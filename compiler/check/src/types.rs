@@ -132,6 +132,7 @@ impl<'p> Cx<'p> {
             return Err(self.report(diagnostic));
         }
         self.match_axes(owner, param, axes, &tensor, loc, scope, hidden)?;
+        self.match_classes(owner, param, axes, &tensor, loc, scope)?;
         Ok(tensor)
     }
 
@@ -199,6 +200,38 @@ impl<'p> Cx<'p> {
             }
         }
         Ok(())
+    }
+
+    // `class[10, batch]`: as many classes as declared.
+    fn match_classes(
+        &mut self,
+        owner: &str,
+        param: &'p Param,
+        axes: &'p [AxisType],
+        tensor: &Tensor,
+        loc: Loc,
+        scope: &Scope,
+    ) -> Eval<()> {
+        let declared = axes.iter().find_map(|a| match a {
+            AxisType::Size(size) => Some(size),
+            AxisType::Named { .. } | AxisType::Rest(_) => None,
+        });
+        let (Some(declared), Some((found, _))) = (declared, tensor.classes.clone()) else {
+            return Ok(());
+        };
+        let wanted = self.axis_size(declared, scope, "classes")?;
+        if self.equal(&wanted, &found) {
+            return Ok(());
+        }
+        let message = format!(
+            "`{owner}` takes {wanted} classes as `{}`, and {found} arrive",
+            param.name.text
+        );
+        let diagnostic = Diagnostic::error(Code::ShapeClassCount, message)
+            .at(loc.source, loc.span, format!("{found} classes"))
+            .and(self.source, declared.span(), format!("{wanted} classes"))
+            .help("write the column's own count: `data.column.classes`");
+        Err(self.report(diagnostic))
     }
 
     fn wrong_axes<T>(
@@ -336,10 +369,24 @@ impl<'p> Cx<'p> {
         let text = self.text(loc);
         let mut values: Vec<String> = Vec::new();
         for word in text.split(|c: char| !c.is_alphanumeric() && c != '_') {
-            if let Some(Value::Size(p)) = scope.get(word)
-                && !values.iter().any(|v| v.starts_with(&format!("{word} =")))
+            let top = || match self
+                .program
+                .find(loc.source, word)
+                .map(|i| self.lets.get(&i))
             {
-                values.push(format!("{word} = {p}"));
+                Some(Some(crate::core::Memo::Done(Value::Size(p)))) => Some(p.clone()),
+                _ => None,
+            };
+            let known = match scope.get(word) {
+                Some(Value::Size(p)) => Some(p.clone()),
+                Some(_) => None,
+                None => top(),
+            };
+            if let Some(p) = known {
+                let shown = format!("{word} = {p}");
+                if !values.contains(&shown) {
+                    values.push(shown);
+                }
             }
         }
         let given = if values.is_empty() {

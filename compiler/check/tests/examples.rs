@@ -65,3 +65,30 @@ fn digits() {
         ]
     );
 }
+
+#[test]
+fn tabular() {
+    let recipe = example("tabular");
+    assert_eq!(recipe.declarations.data[0].statistics.len(), 3);
+    every_graph(&recipe);
+}
+
+#[test]
+fn chars() {
+    let recipe = example("chars");
+    every_graph(&recipe);
+    let step = recipe.forward(0, Purpose::Step, 16).unwrap();
+    let paths: Vec<&str> = step.state.iter().map(|s| s.path.as_str()).collect();
+    assert_eq!(paths[0], "net.table");
+    assert!(
+        paths.contains(&"net.repeat1.layer1.attention1.query.weight"),
+        "{paths:?}"
+    );
+}
+
+#[test]
+fn mnist() {
+    let recipe = example("mnist");
+    assert_eq!(recipe.declarations.trainings[0].rows, 54_000);
+    every_graph(&recipe);
+}

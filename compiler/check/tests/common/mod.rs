@@ -1,4 +1,5 @@
 //! A world over a folder, with texts of the test's own; facts come from the data crate.
+#![allow(dead_code, reason = "shared by test binaries that each use a part")]
 
 use mmh_check::{
     ColumnFact, DataFacts, DataFault, FactKind, FileRequest, SourceRequest, TextFault, World,
@@ -29,7 +30,6 @@ impl Folder {
     }
 
     /// Replaces the text of the main file.
-    #[allow(dead_code, reason = "not every test file changes the text")]
     pub(crate) fn rewrite(&mut self, text: &str) {
         self.texts.insert("main.mmh".into(), text.into());
     }
@@ -215,7 +215,6 @@ impl World for Folder {
 }
 
 /// `code line: message / help` of every diagnostic.
-#[allow(dead_code, reason = "not every test file prints")]
 pub(crate) fn shown(checked: &mmh_check::Checked) -> Vec<String> {
     checked
         .diagnostics
