@@ -1,0 +1,146 @@
+//! A folder with a small recipe and its data, and the binary to run in it.
+
+use serde_json::Value;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// A small table, three classes, two numbers.
+pub const RECIPE: &str = r#"// Three heaps of points.
+mmh 1
+
+seed 7
+
+data points {
+  source = csv("points.csv")
+  x: f32[feature = 2] = source.x
+  label: class[3] = source.heap
+  split  = stratified(by = label, train = 60%, valid = 20%, test = 20%)
+}
+
+model net(x: f32[batch, feature = 2]) -> f32[batch, class = 3] {
+  x |> linear(class = 3)
+}
+
+train fit {
+  rows     = points.train |> shuffle |> batch(8)
+  predict  = net(rows.x)
+  loss     = cross_entropy(predict, rows.label)
+  optimize = adamw(lr = 1e-1)
+  length   = 4 epochs
+  watch    = accuracy(predict, rows.label, on = points.valid)
+}
+
+evaluate final {
+  model   = fit.best
+  rows    = points.test
+  metrics = [accuracy, confusion]
+}
+"#;
+
+/// A model of characters.
+pub const TEXT_RECIPE: &str = r#"mmh 1
+
+seed 7
+
+data book {
+  source = text("book.txt", window = 8, stride = 4)
+  now:  class[source.characters.classes, time = 8] = source.characters
+  next: class[source.next.classes, time = 8] = source.next
+  split = sequential(train = 80%, valid = 20%)
+}
+"#;
+
+/// A temporary folder.
+pub struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    /// With `points.mmh` and `points.csv`.
+    pub fn new() -> Self {
+        let place = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+        };
+        place.write("points.mmh", RECIPE);
+        let mut table = String::from("x_0,x_1,heap\n");
+        for row in 0..60 {
+            let heap = row % 3;
+            let (x, y) = (heap * 10 + row % 7, heap * -5 + row % 5);
+            table.push_str(&format!("{x},{y},{heap}\n"));
+        }
+        place.write("points.csv", &table);
+        place
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).expect("read")
+    }
+
+    /// Runs `mmhc` there.
+    pub fn mmhc(&self, arguments: &[&str]) -> Ran {
+        self.with_stdin(arguments, b"")
+    }
+
+    pub fn with_stdin(&self, arguments: &[&str], stdin: &[u8]) -> Ran {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mmhc"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("mmhc starts");
+        let mut pipe = child.stdin.take().expect("a pipe");
+        // A program that does not read its stdin closes it.
+        let _ = pipe.write_all(stdin);
+        drop(pipe);
+        Ran::from(child.wait_with_output().expect("mmhc ends"))
+    }
+}
+
+/// What came of it.
+pub struct Ran {
+    pub status: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let ran = Self {
+            status: output.status.code().expect("no signal"),
+            out: String::from_utf8(output.stdout).expect("text"),
+            err: String::from_utf8(output.stderr).expect("text"),
+        };
+        for text in [&ran.out, &ran.err] {
+            assert!(!text.contains("panicked") && !text.contains("internal error"), "{text}");
+        }
+        ran
+    }
+}
+
+impl Ran {
+    /// Fails with all that was said unless the exit status is this.
+    #[track_caller]
+    pub fn ends(self, status: i32) -> Self {
+        assert_eq!(self.status, status, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+
+    /// stdout as one JSON document.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in\n{}", self.out))
+    }
+}
