@@ -400,7 +400,7 @@ impl<'p> Cx<'p> {
                 diagnostic.help(format!("keep the size, or project `{left}` before the sum"));
         }
         for dim in [a, b] {
-            if dim.loc != here && dim.loc.span.len() > 0 {
+            if dim.loc != here && !dim.loc.span.is_empty() {
                 diagnostic = diagnostic.and(
                     dim.loc.source,
                     dim.loc.span,

@@ -548,9 +548,7 @@ impl<'p> Cx<'p> {
             field: fact.name.clone(),
             levels,
         };
-        let dims = self
-            .row_dims(expected, &[], &fact.name, loc)
-            .or_else(|_| Err(Reported));
+        let dims = self.row_dims(expected, &[], &fact.name, loc);
         let dims = match (expected.classes.is_some(), dims) {
             (true, dims) => dims?,
             (false, _) => vec![self.batch_dim()],
@@ -805,7 +803,7 @@ fn reading_type(cx: &Cx<'_>) -> Option<Loc> {
     cx.reading
         .as_ref()
         .map(|r| r.class_loc)
-        .filter(|l| l.span.len() > 0)
+        .filter(|l| !l.span.is_empty())
 }
 
 fn levels_of(fact: &ColumnFact) -> Option<Vec<String>> {

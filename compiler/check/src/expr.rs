@@ -240,7 +240,7 @@ impl<'p> Cx<'p> {
         let mut rest = fields;
         while let [field, deeper @ ..] = rest {
             let used;
-            (value, used) = self.field(value, field, deeper, path)?;
+            (value, used) = self.field(value, field, deeper)?;
             rest = rest.get(used..).unwrap_or_default();
         }
         let loc = self.at(path.span);
@@ -377,13 +377,7 @@ impl<'p> Cx<'p> {
     }
 
     // A field of a value, and how many names it took.
-    fn field(
-        &mut self,
-        value: Value,
-        field: &'p Name,
-        deeper: &'p [Name],
-        path: &'p Path,
-    ) -> Eval<(Value, usize)> {
+    fn field(&mut self, value: Value, field: &'p Name, deeper: &'p [Name]) -> Eval<(Value, usize)> {
         let loc = self.at(field.span);
         match value {
             Value::Data(number) => {
@@ -425,10 +419,6 @@ impl<'p> Cx<'p> {
                     format!("{what} has no `{}`", field.text),
                     "",
                 )
-                .map_err(|r: Reported| {
-                    let _ = path;
-                    r
-                })
             }
         }
     }

@@ -1,8 +1,14 @@
 //! Sections that are checked but that this version cannot run: `search`, `export`, `federate`.
 
+use crate::call::{Bound, Given};
 use crate::core::Cx;
+use crate::expr::Scope;
 use crate::recipe::NotYet;
-use mmh_syntax::ast::SectionKind;
+use crate::section::{Choice, Settings};
+use crate::value::{Eval, Reported, UnitKind, Value};
+use mmh_diag::{Code, Diagnostic, SourceId};
+use mmh_ir::plan::Part;
+use mmh_syntax::ast::{Expr, Field, Path, Section, SectionKind};
 
 const SEARCH: &[&str] = &["run", "maximize", "minimize", "method", "propose", "budget"];
 const EXPORT: &[&str] = &["model", "to", "verify"];
@@ -10,20 +16,35 @@ const FEDERATE: &[&str] = &[
     "clients", "local", "invite", "wait", "combine", "privacy", "length", "watch",
 ];
 
-impl Cx<'_> {
+const METHODS: &[Choice] = &[("halving", &["rungs", "keep"]), ("full", &[])];
+const PROPOSALS: &[Choice] = &[("tpe", &["startup"]), ("random", &[]), ("grid", &[])];
+const TARGETS: &[Choice] = &[("onnx", &["path", "batch"]), ("safetensors", &["path"])];
+const VERIFY: &[Choice] = &[("close", &["on", "within"]), ("equal", &["on"])];
+const COMBINE: &[Choice] = &[
+    ("fedavg", &["weight"]),
+    ("median", &[]),
+    ("trimmed", &["share"]),
+];
+const PRIVACY: &[Choice] = &[("gaussian", &["clip", "epsilon", "delta"]), ("none", &[])];
+
+impl<'p> Cx<'p> {
     /// Checks the sections of later versions and lists them.
     pub(crate) fn check_later(&mut self) -> Vec<NotYet> {
         let mut all = Vec::new();
         let program = self.program;
-        for (kind, known) in [
-            (SectionKind::Search, SEARCH),
-            (SectionKind::Export, EXPORT),
-            (SectionKind::Federate, FEDERATE),
+        for kind in [
+            SectionKind::Search,
+            SectionKind::Export,
+            SectionKind::Federate,
         ] {
             for (_, section, source) in program.sections(kind) {
                 self.source = source;
                 let name = section.name.as_ref().map_or("", |n| n.text.as_str());
-                self.settings(section, name, known);
+                let _ = match kind {
+                    SectionKind::Search => self.search(section, name),
+                    SectionKind::Export => self.export(section, name, source),
+                    _ => self.federate(section, name),
+                };
                 all.push(NotYet {
                     section: format!("{} {name}", kind.word()),
                     span: section.name.as_ref().map_or(section.kind_span, |n| n.span),
@@ -32,4 +53,371 @@ impl Cx<'_> {
         }
         all
     }
+
+    fn counted_field(&mut self, field: &'p Field, kind: UnitKind) -> Eval<f64> {
+        let loc = self.at(field.value.span());
+        let value = self.expr(&field.value, &Scope::default())?;
+        self.counted(value, loc, &field.name.text, kind)
+    }
+
+    fn counted(
+        &mut self,
+        value: Value,
+        loc: crate::value::Loc,
+        what: &str,
+        kind: UnitKind,
+    ) -> Eval<f64> {
+        match value {
+            Value::Quantity(q) if q.kind == kind => Ok(q.value),
+            Value::Size(_) | Value::Float(_) => {
+                let text = self.text(loc);
+                let help = format!("write `{text} {}`", kind.word());
+                self.fail(
+                    Code::UnitMissing,
+                    loc,
+                    format!("`{what}` needs a unit"),
+                    help,
+                )
+            }
+            other => {
+                let message = format!(
+                    "`{what}` is a number of {}, not {}",
+                    kind.word(),
+                    other.kind()
+                );
+                self.fail(Code::UnitWrong, loc, message, "")
+            }
+        }
+    }
+
+    // ---- search ----
+
+    fn search(&mut self, section: &'p Section, name: &str) -> Eval<()> {
+        let settings = self.settings(section, name, SEARCH);
+        let run = self.required(
+            &settings,
+            section,
+            name,
+            "run",
+            Code::SettingMissing,
+            "write `run = fit`",
+        );
+        if let Ok(field) = run {
+            self.training_named(field)?;
+        }
+        match (settings.get("maximize"), settings.get("minimize")) {
+            (Some(field), None) | (None, Some(field)) => self.objective(field)?,
+            (Some(_), Some(field)) => {
+                let _: Eval<()> = self.fail_at(
+                    Code::SettingDuplicate,
+                    field.name.span,
+                    "a search makes one figure large or small, not both",
+                    "leave one away",
+                );
+            }
+            (None, None) => {
+                let _ = self.required(
+                    &settings,
+                    section,
+                    name,
+                    "maximize",
+                    Code::SettingMissing,
+                    "write `maximize = fit.watch`",
+                );
+            }
+        }
+        let scope = Scope::default();
+        if let Some(field) = settings.get("method") {
+            let (_, bound) = self.chosen(&field.value, METHODS, "method of search", &scope)?;
+            self.rungs(&bound)?;
+        }
+        if let Some(field) = settings.get("propose") {
+            let (_, bound) = self.chosen(&field.value, PROPOSALS, "way to propose", &scope)?;
+            if let Some((value, loc)) = self.arg(&bound, "startup")? {
+                self.counted(value, loc, "startup", UnitKind::Trials)?;
+            }
+        }
+        if let Ok(field) = self.required(
+            &settings,
+            section,
+            name,
+            "budget",
+            Code::SettingMissing,
+            "write `budget = 64 trials`",
+        ) {
+            self.counted_field(field, UnitKind::Trials)?;
+        }
+        if crate::space::sites(self.program).is_empty() {
+            let help = "write a space behind a value: `lr = 3e-3 ~ log(3e-4 .. 3e-2)`";
+            return self.fail_at(
+                Code::SearchNoSpace,
+                section.kind_span,
+                format!("`{name}` has nothing to choose"),
+                help,
+            );
+        }
+        Ok(())
+    }
+
+    fn rungs(&mut self, bound: &Bound<'p, '_>) -> Eval<()> {
+        if let Some((value, loc)) = self.arg(bound, "rungs")? {
+            let Value::List(items) = value else {
+                return self.fail(
+                    Code::SettingType,
+                    loc,
+                    "`rungs` is a list of lengths",
+                    "write `rungs = [3 epochs, 10 epochs]`",
+                );
+            };
+            for item in items {
+                self.steps(item, loc, "rungs", 1)?;
+            }
+        }
+        let keep = self.float_arg(bound, "keep", Some(0.5))?;
+        if keep > 0.0 && keep < 1.0 {
+            return Ok(());
+        }
+        let loc = bound.get("keep").map_or(bound.loc, Given::loc);
+        self.fail(
+            Code::ValueRange,
+            loc,
+            "`keep` is a share between 0 and 1",
+            "write `keep = 1 / 3`",
+        )
+    }
+
+    fn training_named(&mut self, field: &'p Field) -> Eval<usize> {
+        let loc = self.at(field.value.span());
+        match self.expr(&field.value, &Scope::default())? {
+            Value::Train(index) => Ok(index),
+            other => self.fail(
+                Code::SettingType,
+                loc,
+                format!("`{}` is a training, not {}", field.name.text, other.kind()),
+                "write the name of a `train` section",
+            ),
+        }
+    }
+
+    // `fit.watch`, or a figure of an evaluation; never one of test rows.
+    fn objective(&mut self, field: &'p Field) -> Eval<()> {
+        let loc = self.at(field.value.span());
+        let help = "write `fit.watch`, with the name of a training";
+        let Expr::Path(path) = field.value.ungrouped() else {
+            return self.fail(Code::SettingType, loc, "a search follows one figure", help);
+        };
+        let [head, which, ..] = path.names.as_slice() else {
+            return self.fail(Code::SettingType, loc, "a search follows one figure", help);
+        };
+        let Some(declared) = self.program.find(self.source, &head.text) else {
+            self.name_value(head, &Scope::default())?;
+            return Err(Reported);
+        };
+        let Some((section, source)) = self.section(declared) else {
+            return self.fail(
+                Code::SettingType,
+                loc,
+                format!("`{}` is no section that measures", head.text),
+                help,
+            );
+        };
+        let rows = section.fields.iter().find(|f| f.name.text == "rows");
+        if section.kind == SectionKind::Evaluate && rows.is_some_and(reads_test) {
+            let mut diagnostic = Diagnostic::error(
+                Code::DataTestLeak,
+                "the search would choose by the test rows",
+            )
+            .at(
+                self.source,
+                field.value.span(),
+                "this decides which trial wins",
+            )
+            .help("measure on the validation rows: `.valid`");
+            if let Some(rows) = rows {
+                diagnostic = diagnostic.and(
+                    source,
+                    rows.value.span(),
+                    "these rows are for the last measurement only",
+                );
+            }
+            return Err(self.report(diagnostic));
+        }
+        let watches = section.fields.iter().any(|f| f.name.text == "watch");
+        if section.kind == SectionKind::Train && which.text == "watch" && !watches {
+            return self.fail(
+                Code::NameUnknown,
+                loc,
+                format!("`{}` watches nothing", head.text),
+                "give it a `watch`",
+            );
+        }
+        Ok(())
+    }
+
+    // ---- export ----
+
+    fn export(&mut self, section: &'p Section, name: &str, source: SourceId) -> Eval<()> {
+        let settings = self.settings(section, name, EXPORT);
+        let scope = Scope::default();
+        if let Ok(field) = self.required(
+            &settings,
+            section,
+            name,
+            "model",
+            Code::SettingMissing,
+            "write `model = fit.best`",
+        ) {
+            self.exported(field)?;
+        }
+        if let Ok(field) = self.required(
+            &settings,
+            section,
+            name,
+            "to",
+            Code::SettingMissing,
+            "write `to = onnx(\"build/model.onnx\")`",
+        ) {
+            let (_, bound) = self.chosen(&field.value, TARGETS, "format to export to", &scope)?;
+            let (value, loc) = self.need(&bound, "path")?;
+            if !matches!(value, Value::Text(_)) {
+                return self.fail(
+                    Code::SettingType,
+                    loc,
+                    "the path is a text",
+                    "write it in quotes",
+                );
+            }
+        }
+        if let Some(field) = settings.get("verify") {
+            self.source = source;
+            let (_, bound) = self.chosen(&field.value, VERIFY, "way to verify", &scope)?;
+            let (value, loc) = self.need(&bound, "on")?;
+            if !matches!(value, Value::Rows(_)) {
+                return self.fail(
+                    Code::SettingType,
+                    loc,
+                    format!("`on` takes rows, not {}", value.kind()),
+                    "write `digits.test`",
+                );
+            }
+            self.float_arg(&bound, "within", Some(1e-5))?;
+        }
+        Ok(())
+    }
+
+    // `fit.best`, `fit.last`, `tune.best`, each perhaps with the name of a model behind it.
+    fn exported(&mut self, field: &'p Field) -> Eval<()> {
+        let Expr::Path(path) = field.value.ungrouped() else {
+            return self.fail_at(
+                Code::SettingType,
+                field.value.span(),
+                "`model` is what a training or a search gives",
+                "write `fit.best`",
+            );
+        };
+        let head = path
+            .names
+            .first()
+            .and_then(|n| self.program.find(self.source, &n.text));
+        match head.and_then(|h| self.section(h)).map(|(s, _)| s.kind) {
+            Some(SectionKind::Search) => self.best_of_search(path),
+            _ => self.model_of(field).map(|_| ()),
+        }
+    }
+
+    fn best_of_search(&mut self, path: &'p Path) -> Eval<()> {
+        match path.names.get(1) {
+            Some(which) if which.text == "best" => Ok(()),
+            Some(which) => self.fail_at(
+                Code::NameUnknown,
+                which.span,
+                format!("a search has no `{}`", which.text),
+                "write `.best`",
+            ),
+            None => self.fail_at(
+                Code::SettingType,
+                path.span,
+                "a search is no model",
+                "write `.best` behind it",
+            ),
+        }
+    }
+
+    // ---- federate ----
+
+    fn federate(&mut self, section: &'p Section, name: &str) -> Eval<()> {
+        let settings = self.settings(section, name, FEDERATE);
+        let needed = [
+            ("clients", "write `clients = hospitals`"),
+            ("local", "write `local = train { … }`"),
+            ("privacy", "write `privacy = none`, or how it is kept"),
+            ("length", "write `length = 100 rounds`"),
+        ];
+        for (setting, help) in needed {
+            let _ = self.required(
+                &settings,
+                section,
+                name,
+                setting,
+                Code::SettingMissing,
+                help,
+            );
+        }
+        if let Some(field) = settings.get("length") {
+            self.counted_field(field, UnitKind::Rounds)?;
+        }
+        if let Some(field) = settings.get("invite") {
+            self.counted_field(field, UnitKind::Clients)?;
+        }
+        if let Some(Field {
+            value: Expr::Section(local),
+            ..
+        }) = settings.get("local")
+        {
+            self.local(local, name);
+        }
+        self.federated_calls(&settings)
+    }
+
+    fn local(&mut self, local: &'p Section, name: &str) {
+        let owner = format!("{name}.local");
+        let settings = self.settings(local, &owner, crate::train::TRAIN);
+        for (setting, code) in [("loss", Code::TrainNoLoss), ("length", Code::TrainNoLength)] {
+            let _ = self.required(
+                &settings,
+                local,
+                &owner,
+                setting,
+                code,
+                "a local training says it like any other",
+            );
+        }
+    }
+
+    fn federated_calls(&mut self, settings: &Settings<'p>) -> Eval<()> {
+        let scope = Scope::default();
+        for (setting, choices, what) in [
+            ("combine", COMBINE, "way to combine"),
+            ("privacy", PRIVACY, "kind of privacy"),
+        ] {
+            if let Some(field) = settings.get(setting) {
+                self.chosen(&field.value, choices, what, &scope)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+// Whether the rows of a section are those of the test part, as written.
+fn reads_test(field: &Field) -> bool {
+    let mut found = false;
+    crate::program::walk(&field.value, &mut |e| {
+        if let Expr::Path(path) = e {
+            found |= path
+                .names
+                .get(1)
+                .is_some_and(|n| n.text == Part::Test.name());
+        }
+    });
+    found
 }

@@ -43,6 +43,13 @@ use mmh_numerics::random::Seed;
 use mmh_syntax::ast::{SectionKind, SeedValue};
 use recipe::Declarations;
 
+/// Every primitive call: its name, its signature, and one sentence about it. Editors and the docs read it.
+pub fn primitive_signatures() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    primitives::TABLE
+        .iter()
+        .map(|p| (p.name, p.signature, p.doc))
+}
+
 /// What came of checking.
 #[derive(Debug)]
 pub struct Checked {

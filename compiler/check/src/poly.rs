@@ -320,6 +320,7 @@ impl fmt::Display for Poly {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may stop")]
 mod tests {
     use super::*;
 

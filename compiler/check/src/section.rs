@@ -172,7 +172,7 @@ impl<'p> Cx<'p> {
             number
         };
         let rounded = (steps + 0.5).floor();
-        if !(rounded >= 1.0 && rounded < 1e15) {
+        if !(1.0..1e15).contains(&rounded) {
             if per_epoch == 0 && kind == UnitKind::Epochs && number > 0.0 {
                 return Err(Reported);
             }

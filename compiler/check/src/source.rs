@@ -22,7 +22,10 @@ const SPLITS: &[Choice] = &[
     ("random", &["train", "valid", "test"]),
     ("sequential", &["train", "valid", "test"]),
     ("files", &["train", "valid"]),
+    ("folds", &["k", "of", "by", "test"]),
 ];
+
+const FOLDS: usize = 4;
 
 /// Reads every data section: its source's facts, its columns, its split.
 pub(crate) fn load(cx: &mut Cx<'_>, world: &dyn World) {
@@ -118,6 +121,15 @@ impl<'p> Cx<'p> {
     fn facts(&mut self, number: usize, expr: &'p Expr, world: &dyn World) -> Eval<()> {
         let scope = Scope::default();
         let loc = self.at(expr.span());
+        if let Expr::Pipe { .. } = expr.ungrouped() {
+            let help = "name a file: `source = csv(\"data.csv\")`";
+            return self.fail(
+                Code::CapabilityNotYet,
+                loc,
+                "this version cannot make a data set of another one",
+                help,
+            );
+        }
         let (which, bound) = self.chosen(expr, SOURCES, "data source", &scope)?;
         let text = |cx: &mut Self, name: &str| -> Eval<(String, Loc)> {
             match cx.need(&bound, name)? {
@@ -278,6 +290,15 @@ impl<'p> Cx<'p> {
         let scope = Scope::default();
         let loc = self.at(expr.span());
         let (which, bound) = self.chosen(expr, SPLITS, "way to split", &scope)?;
+        if which == FOLDS {
+            let help = "split once, with `stratified` or `random`";
+            return self.fail(
+                Code::CapabilityNotYet,
+                loc,
+                "this version cannot run `folds`",
+                help,
+            );
+        }
         let mut shares = [0u32; 3];
         for (share, name) in shares.iter_mut().zip(["train", "valid", "test"]) {
             if bound.get(name).is_some() {

@@ -127,6 +127,15 @@ impl<'p> Cx<'p> {
                 )
             }
             Some(Value::Error) | None => Err(Reported),
+            Some(Value::List(_)) => {
+                let help = "add them up into one number; alternating phases come later";
+                self.fail(
+                    Code::CapabilityNotYet,
+                    loc,
+                    "this version cannot run several losses in turn",
+                    help,
+                )
+            }
             Some(other) => {
                 let kind = other.kind();
                 self.fail(

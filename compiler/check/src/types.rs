@@ -162,8 +162,8 @@ impl<'p> Cx<'p> {
             .dims
             .iter()
             .filter(|d| {
-                !names.contains(&d.axis.as_str())
-                    && !(hidden == Hidden::Batch && d.axis.as_str() == "batch")
+                let seen = hidden == Hidden::Batch && d.axis.as_str() == "batch";
+                !seen && !names.contains(&d.axis.as_str())
             })
             .collect();
         let missing: Vec<&str> = names.iter().copied().filter(|n| !tensor.has(n)).collect();
@@ -401,7 +401,7 @@ impl<'p> Cx<'p> {
         .at(loc.source, loc.span, "")
         .help("pad, or use `//` on purpose");
         if let Some(frame) = self.frames.last()
-            && frame.call.span.len() > 0
+            && !frame.call.span.is_empty()
         {
             diagnostic = diagnostic.and(
                 frame.call.source,

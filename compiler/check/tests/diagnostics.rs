@@ -96,3 +96,39 @@ fn what_is_said() {
     assert!(count > 10, "{count} cases");
     assert!(wrong.is_empty(), "\n{wrong}");
 }
+
+/// Whole recipes by hand; the lines `// gives:` at their head say what they give.
+#[test]
+fn recipes_by_hand() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recipes");
+    let mut wrong = String::new();
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|f| f.unwrap().path())
+        .collect();
+    files.sort();
+    for file in &files {
+        let text = std::fs::read_to_string(file).unwrap();
+        let expected: Vec<&str> = text
+            .lines()
+            .map_while(|l| l.strip_prefix("// gives: "))
+            .collect();
+        let checked = check(&Folder::examples(&text), "main.mmh", &[]);
+        let mut said = shown(&checked);
+        if let Some(recipe) = &checked.recipe {
+            let forward = recipe
+                .forward(0, mmh_check::recipe::Purpose::Step, 8)
+                .unwrap();
+            forward.graph.verify().unwrap();
+            said.insert(0, "ok".into());
+        }
+        if said != expected {
+            wrong += &format!(
+                "{}\n--- expected\n{expected:#?}\n--- said\n{said:#?}\n",
+                file.display()
+            );
+        }
+    }
+    assert!(files.len() >= 10);
+    assert!(wrong.is_empty(), "\n{wrong}");
+}

@@ -404,7 +404,7 @@ pub(super) fn class_count<T>(
     if let Some((_, index)) = cx
         .tentative
         .iter()
-        .find(|(loc, _)| *loc == from && from.span.len() > 0)
+        .find(|(loc, _)| *loc == from && !from.span.is_empty())
         .copied()
     {
         if index < cx.diagnostics.len() {
@@ -413,13 +413,13 @@ pub(super) fn class_count<T>(
         cx.tentative.clear();
     }
     let message = format!("the model names {model} classes, the labels have {labels}");
-    let at = if from.span.len() > 0 { from } else { here };
+    let at = if !from.span.is_empty() { from } else { here };
     let mut diagnostic = mmh_diag::Diagnostic::error(Code::ShapeClassCount, message).at(
         at.source,
         at.span,
         format!("{model} classes"),
     );
-    if label.span.len() > 0 {
+    if !label.span.is_empty() {
         diagnostic = diagnostic.and(label.source, label.span, format!("{labels} classes"));
     }
     if at != here {
