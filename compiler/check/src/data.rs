@@ -41,6 +41,8 @@ pub(crate) struct DataColumn {
     pub(crate) field: usize,
     /// Columns of the source it is made from.
     pub(crate) sources: Vec<String>,
+    /// Its formula is wrong, which has been reported.
+    pub(crate) failed: bool,
     /// Names of its classes.
     pub(crate) levels: Vec<String>,
 }
@@ -159,10 +161,17 @@ impl<'p> Cx<'p> {
             .as_ref()
             .map(|r| r.open.clone())
             .unwrap_or_default();
-        for (_, name, rows, loc) in &open {
-            let help = format!(
-                "fill it in: `source.{name} |> impute(mean)`; for a class: `impute(mode)` or `optional`"
-            );
+        for (number, name, rows, loc) in &open {
+            let set = self.reading.as_ref().and_then(|r| self.data.get(r.data));
+            let raw = set.and_then(|s| s.raw.get(*number as usize));
+            let class = raw.is_some_and(|c| matches!(c.kind, ColumnKind::Levels { .. }));
+            let help = if class {
+                format!(
+                    "write `source.{name} |> impute(mode)`, or `|> optional` for a class of its own"
+                )
+            } else {
+                format!("fill it in: `source.{name} |> impute(mean)`")
+            };
             let _: Eval<()> = self.fail(
                 Code::DataMissingValue,
                 *loc,
@@ -191,6 +200,9 @@ impl<'p> Cx<'p> {
         };
         if !set.columns.iter().any(|c| c.name == field.text) {
             return self.no_column(rows.data, field);
+        }
+        if set.columns.iter().any(|c| c.name == field.text && c.failed) {
+            return Err(Reported);
         }
         let mut value = Value::Tensor(self.column(rows.data, &field.text)?);
         for (name, block, loc) in &rows.maps {
@@ -498,7 +510,10 @@ impl<'p> Cx<'p> {
             (FactKind::Number { .. }, 1) if expected.dtype == DType::I32 => {
                 self.levels(&first, expected, reading, loc)
             }
-            _ => self.numbers(&facts, expected, reading, loc),
+            _ => {
+                let name = fields.first().map_or("", |(n, _)| n.as_str());
+                self.numbers(name, &facts, expected, reading, loc)
+            }
         }
     }
 
@@ -620,6 +635,7 @@ impl<'p> Cx<'p> {
 
     fn numbers(
         &mut self,
+        name: &str,
         facts: &[(ColumnFact, Loc)],
         expected: &Expected,
         reading: &Reading,
@@ -657,7 +673,6 @@ impl<'p> Cx<'p> {
         if facts.len() > 1 {
             sizes = vec![fields.len() as u64];
         }
-        let name = facts.first().map_or("", |(f, _)| f.name.as_str());
         let dims = self.row_dims(expected, &sizes, name, loc)?;
         let tensor = self.raw(
             reading,

@@ -103,10 +103,12 @@ impl<'p> Cx<'p> {
             "write `run = fit`",
         );
         if let Ok(field) = run {
-            self.training_named(field)?;
+            let _ = self.training_named(field);
         }
         match (settings.get("maximize"), settings.get("minimize")) {
-            (Some(field), None) | (None, Some(field)) => self.objective(field)?,
+            (Some(field), None) | (None, Some(field)) => {
+                let _ = self.objective(field);
+            }
             (Some(_), Some(field)) => {
                 let _: Eval<()> = self.fail_at(
                     Code::SettingDuplicate,

@@ -9,7 +9,7 @@ use crate::value::{Eval, Reported, Rows, Tensor};
 use mmh_diag::Code;
 use mmh_ir::plan::{Metric, MetricKind, Named};
 use mmh_ir::{DType, MapOp, ReduceKind};
-use mmh_syntax::ast::Expr;
+use mmh_syntax::ast::{Expr, Field};
 
 const METRICS: &[Choice] = &[
     ("accuracy", &["predict", "label", "on"]),
@@ -53,6 +53,18 @@ impl Measured<'_, '_> {
 }
 
 impl<'p> Cx<'p> {
+    /// Checks the names of metrics where there is no model to measure.
+    pub(crate) fn metric_names(&mut self, field: &'p Field) {
+        let items: Vec<&'p Expr> = match field.value.ungrouped() {
+            Expr::List { items, .. } => items.iter().collect(),
+            one => vec![one],
+        };
+        for item in items {
+            let scope = Scope::default();
+            let _ = self.chosen(item, METRICS, "metric", &scope);
+        }
+    }
+
     /// Adds the outputs and the figure of one metric.
     pub(crate) fn metric(&mut self, expr: &'p Expr, measured: &mut Measured<'p, '_>) -> Eval<()> {
         let scope = measured.scope.clone();

@@ -79,10 +79,11 @@ impl<'p> Cx<'p> {
             Some(field) => Ok(field),
             None => {
                 // A misspelt setting has been named already.
+                let known = |name: &str| settings.get(name).is_some();
                 let misspelt = section
                     .fields
                     .iter()
-                    .any(|f| nearest(&f.name.text, &[name]) == Some(name));
+                    .any(|f| !known(&f.name.text) && nearest(&f.name.text, &[name]) == Some(name));
                 if misspelt {
                     return Err(Reported);
                 }

@@ -75,6 +75,7 @@ impl<'p> Cx<'p> {
                 name: f.name.text.clone(),
                 loc: self.at(f.ty.as_ref().map_or(f.span, |t| t.span())),
                 field: i,
+                failed: false,
                 sources: vec![],
                 levels: vec![],
             })
@@ -101,13 +102,11 @@ impl<'p> Cx<'p> {
             set.broken = true;
         }
         for column in &columns {
-            let before = self.diagnostics.len();
-            let read = self.column(number, &column.name);
-            if read.is_err()
-                && self.diagnostics.len() > before
-                && let Some(set) = self.data.get_mut(number)
+            let failed = self.column(number, &column.name).is_err();
+            if let Some(set) = self.data.get_mut(number)
+                && let Some(own) = set.columns.iter_mut().find(|c| c.name == column.name)
             {
-                set.broken = true;
+                own.failed = failed;
             }
         }
         if let Some(field) = settings.get("split")

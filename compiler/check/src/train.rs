@@ -641,7 +641,11 @@ impl<'p> Cx<'p> {
             "write `metrics = [accuracy]`",
         );
         let rows = rows.and_then(|field| self.rows_of(field));
-        let (training, best) = self.model_of(model?)?;
+        let model = model.and_then(|field| self.model_of(field));
+        if let (Err(Reported), Ok(field)) = (&model, &metrics) {
+            self.metric_names(field);
+        }
+        let (training, best) = model?;
         let (rows, _) = (rows?, metrics?);
         let Some(number) = trainings.iter().position(|t| *t == training) else {
             return Err(Reported);

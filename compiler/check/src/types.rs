@@ -699,7 +699,7 @@ impl<'p> Cx<'p> {
                         Code::UnitWrong,
                         loc,
                         format!("`{name}` is a range of {word}"),
-                        "",
+                        format!("write both ends in {word}"),
                     );
                 }
                 (None, Value::Size(_) | Value::Float(_)) => {}
