@@ -2,7 +2,7 @@
 
 use crate::findings::{Finding, Lines, Report, SourceFile, count};
 use mmh_diag::{Code, Fix, Label, Severity, Span};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// All findings as one JSON document. Lines and columns count from 1, columns in characters; offsets in bytes from 0.
 pub(crate) fn json(reports: &[Report]) -> Value {
@@ -106,47 +106,48 @@ fn result(finding: &Finding, report: &Report) -> Value {
         Some(help) => format!("{}\nhelp: {help}", finding.message),
         None => finding.message.clone(),
     };
-    let mut result = json!({
-        "ruleId": finding.code,
-        "level": level(finding.severity),
-        "message": { "text": message },
-    });
+    let primary = finding.primary();
+    let mut result = Map::new();
+    let mut put = |name: &str, value: Value| result.insert(name.to_owned(), value);
+    put("ruleId", json!(finding.code));
     if let Some(index) = Code::ALL
         .iter()
         .position(|code| code.name() == finding.code)
     {
-        result["ruleIndex"] = json!(index);
+        put("ruleIndex", json!(index));
     }
-    let Some(primary) = finding.primary() else {
-        result["locations"] = json!([]);
-        return result;
-    };
-    result["locations"] = json!([location(report, primary)]);
+    put("level", json!(level(finding.severity)));
+    put("message", json!({ "text": message }));
+    put(
+        "locations",
+        primary
+            .iter()
+            .map(|label| location(report, label, None))
+            .collect(),
+    );
+    let is_other = |label: &&Label| !primary.is_some_and(|primary| std::ptr::eq(*label, primary));
     let others: Vec<Value> = finding
         .labels
         .iter()
-        .filter(|label| !std::ptr::eq(*label, primary))
+        .filter(is_other)
         .enumerate()
-        .map(|(number, label)| {
-            let mut place = location(report, label);
-            place["id"] = json!(number + 1);
-            place
-        })
+        .map(|(number, label)| location(report, label, Some(number + 1)))
         .collect();
     if !others.is_empty() {
-        result["relatedLocations"] = json!(others);
+        put("relatedLocations", json!(others));
     }
-    if let Some(file) = report
-        .source(primary.source)
-        .filter(|_| !finding.fixes.is_empty())
-    {
-        result["fixes"] = finding
-            .fixes
-            .iter()
-            .map(|fix| fix_sarif(fix, file))
-            .collect();
+    let file = primary.and_then(|primary| report.source(primary.source));
+    if let Some(file) = file.filter(|_| !finding.fixes.is_empty()) {
+        put(
+            "fixes",
+            finding
+                .fixes
+                .iter()
+                .map(|fix| fix_sarif(fix, file))
+                .collect(),
+        );
     }
-    result
+    Value::Object(result)
 }
 
 fn level(severity: Severity) -> &'static str {
@@ -157,18 +158,22 @@ fn level(severity: Severity) -> &'static str {
     }
 }
 
-fn location(report: &Report, label: &Label) -> Value {
-    let Some(file) = report.source(label.source) else {
-        return json!({});
-    };
-    let mut place = json!({ "physicalLocation": {
-        "artifactLocation": { "uri": uri(&file.name) },
-        "region": region(file, label.span),
-    }});
-    if !label.text.is_empty() {
-        place["message"] = json!({ "text": label.text });
+fn location(report: &Report, label: &Label, number: Option<usize>) -> Value {
+    let mut place = Map::new();
+    if let Some(number) = number {
+        place.insert("id".to_owned(), json!(number));
     }
-    place
+    if let Some(file) = report.source(label.source) {
+        let physical = json!({
+            "artifactLocation": { "uri": uri(&file.name) },
+            "region": region(file, label.span),
+        });
+        place.insert("physicalLocation".to_owned(), physical);
+    }
+    if !label.text.is_empty() {
+        place.insert("message".to_owned(), json!({ "text": label.text }));
+    }
+    Value::Object(place)
 }
 
 fn region(file: &SourceFile, span: Span) -> Value {

@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(rows.iter().sum::<u64>(), 10);
         let stratified = SplitKind::Stratified { by: "label".into() };
         let rows = part_rows(&csv(&text), &split(stratified, shares), Some("y")).expect("rows");
-        assert_eq!(rows, [2 + 2 + 2, 3, 1]);
+        assert_eq!(rows, [4, 3, 3]);
         let text = Opened::Text(
             Open::bytes("t", b"abcabcabcabc").text().expect("a text"),
             3,

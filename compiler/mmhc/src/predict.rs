@@ -187,8 +187,9 @@ mod tests {
         let names = ["a", "b", "c"].map(String::from);
         let answer = classified(3, &[0.0, 1.0, 1.0], &names);
         assert_eq!(line(&answer), "3\tb\t0.4223\n");
-        let sum: f64 = answer["probabilities"]
-            .as_object()
+        let sum: f64 = answer
+            .get("probabilities")
+            .and_then(Value::as_object)
             .expect("classes")
             .values()
             .filter_map(Value::as_f64)

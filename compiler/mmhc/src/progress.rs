@@ -19,9 +19,9 @@ pub(crate) struct Progress {
     name: String,
     epoch_steps: u64,
     last: Option<StepReport>,
+    /// A step whose line is still to be written: its measurement comes after it.
+    pending: Option<StepReport>,
     watch: String,
-    /// The last epoch a line was written for.
-    told: u64,
 }
 
 impl Progress {
@@ -33,8 +33,8 @@ impl Progress {
             name: String::new(),
             epoch_steps: 1,
             last: None,
+            pending: None,
             watch: String::new(),
-            told: 0,
         }
     }
 
@@ -45,14 +45,10 @@ impl Progress {
         }
     }
 
-    /// The line of an epoch that is over; its measurement comes after its last step, so it is written late.
     fn flush(&mut self) {
-        let Some(last) = self.last.take() else { return };
-        if self.terminal || last.epoch == self.told {
-            return;
+        if let Some(step) = self.pending.take() {
+            system::tell(&format!("{}\n", self.line(&step)));
         }
-        self.told = last.epoch;
-        system::tell(&format!("{}\n", self.line(&last)));
     }
 
     fn line(&self, at: &StepReport) -> String {
@@ -98,7 +94,7 @@ impl Observer for Progress {
         about.name.clone_into(&mut self.name);
         self.epoch_steps = about.epoch_steps.max(1);
         self.watch.clear();
-        self.told = 0;
+        (self.last, self.pending) = (None, None);
         let from = match about.done {
             0 => String::new(),
             done => format!(", from step {done}"),
@@ -124,14 +120,14 @@ impl Observer for Progress {
     }
 
     fn step(&mut self, report: &StepReport) {
-        if self.last.is_some_and(|last| last.epoch != report.epoch) {
-            self.flush();
-        }
-        let ends = report.step.is_multiple_of(self.epoch_steps) || report.step == report.total;
+        self.last = Some(*report);
         if self.terminal {
             self.draw(report);
-        } else if ends {
-            self.last = Some(*report);
+            return;
+        }
+        self.flush();
+        if report.step.is_multiple_of(self.epoch_steps) || report.step == report.total {
+            self.pending = Some(*report);
         }
     }
 
@@ -141,7 +137,11 @@ impl Observer for Progress {
             figures if figures.is_empty() => String::new(),
             figures => format!("  {}{best}", figures.join(", ")),
         };
+        if !self.terminal {
+            self.pending = self.last;
+        }
         if report.stops {
+            self.flush();
             self.clear();
             system::tell(&format!(
                 "{}: no better for a while, stopped at step {}\n",

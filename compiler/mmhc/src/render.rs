@@ -234,7 +234,7 @@ mod tests {
             .and(SourceId(0), Span::new(20, 25), "beside it")
             .and(SourceId(0), Span::new(0, 5), "first here");
         let picture = Picture::of(
-            &report(text, diagnostic.clone()).findings[0],
+            &diagnostic.clone().into(),
             &report(text, diagnostic.clone()),
         );
         assert_eq!((picture.labels.len(), picture.related.len()), (2, 1));

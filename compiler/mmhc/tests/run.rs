@@ -10,20 +10,56 @@ fn a_run_gives_its_result_on_stdout_and_words_on_stderr() {
     let place = Place::new();
     let plain = place.mmhc(&["run", "points.mmh"]).ends(0);
     let hash = plain.out.trim_end();
-    assert!(hash.starts_with("blake3:") && hash.len() == 71 && plain.out.lines().count() == 1, "{}", plain.out);
-    for part in ["fit: 36 rows, 20 steps", "epoch 4/4", "rows/s", "final", "accuracy", "runs/points"] {
+    assert!(
+        hash.starts_with("blake3:") && hash.len() == 71 && plain.out.lines().count() == 1,
+        "{}",
+        plain.out
+    );
+    for part in [
+        "fit: 36 rows, 20 steps",
+        "epoch 4/4",
+        "rows/s",
+        "final",
+        "accuracy",
+        "runs/points",
+    ] {
         assert!(plain.err.contains(part), "{part} in\n{}", plain.err);
     }
-    assert_eq!(plain.err.lines().filter(|line| line.contains("epoch ")).count(), 4, "{}", plain.err);
-    for name in ["model.safetensors", "recipe.mmh", "mmh.lock", "plan", "journal", "metrics.json", "report.html"] {
+    assert_eq!(
+        plain
+            .err
+            .lines()
+            .filter(|line| line.contains("epoch "))
+            .count(),
+        4,
+        "{}",
+        plain.err
+    );
+    for name in [
+        "model.safetensors",
+        "recipe.mmh",
+        "mmh.lock",
+        "plan",
+        "journal",
+        "metrics.json",
+        "report.html",
+    ] {
         assert!(place.path("runs/points").join(name).is_file(), "{name}");
     }
     assert_eq!(place.read("runs/points/recipe.mmh"), RECIPE);
 
-    let json = place.mmhc(&["run", "points.mmh", "--json", "--out", "other"]).ends(0).json();
+    let json = place
+        .mmhc(&["run", "points.mmh", "--json", "--out", "other"])
+        .ends(0)
+        .json();
     assert_eq!(json["model_hash"], hash);
     for name in ["recipe_hash", "plan_hash", "data_hash", "model_hash"] {
-        assert!(json[name].as_str().is_some_and(|hash| hash.starts_with("blake3:") && hash.len() == 71), "{name}: {json}");
+        assert!(
+            json[name]
+                .as_str()
+                .is_some_and(|hash| hash.starts_with("blake3:") && hash.len() == 71),
+            "{name}: {json}"
+        );
     }
     for name in ["seed", "device", "isa", "out"] {
         assert!(json[name].is_string(), "{name}: {json}");
@@ -59,23 +95,54 @@ fn every_device_and_every_number_of_threads_gives_the_same_bits() {
 fn a_run_goes_on_where_it_was_left() {
     let place = Place::new();
     let whole = place.mmhc(&["run", "points.mmh", "--json"]).ends(0).json();
-    place.mmhc(&["run", "points.mmh", "--out", "cut", "--limit", "7 steps"]).ends(0);
-    let rest = place.mmhc(&["run", "points.mmh", "--out", "cut", "--resume", "--json"]).ends(0).json();
+    place
+        .mmhc(&["run", "points.mmh", "--out", "cut", "--limit", "7 steps"])
+        .ends(0);
+    let rest = place
+        .mmhc(&["run", "points.mmh", "--out", "cut", "--resume", "--json"])
+        .ends(0)
+        .json();
     assert_eq!(rest["model_hash"], whole["model_hash"]);
-    let again = place.mmhc(&["run", "points.mmh", "--out", "cut", "--resume", "--json"]).ends(0).json();
+    let again = place
+        .mmhc(&["run", "points.mmh", "--out", "cut", "--resume", "--json"])
+        .ends(0)
+        .json();
     assert_eq!(again["model_hash"], whole["model_hash"]);
-    let other = place.mmhc(&["run", "points.mmh", "--out", "cut", "--resume", "--set", "seed=8"]).ends(1);
+    let other = place
+        .mmhc(&[
+            "run",
+            "points.mmh",
+            "--out",
+            "cut",
+            "--resume",
+            "--set",
+            "seed=8",
+        ])
+        .ends(1);
     assert!(other.err.contains("run::resume-mismatch"), "{}", other.err);
 }
 
 #[test]
 fn values_are_replaced_by_path() {
     let place = Place::new();
-    let json = place.mmhc(&["run", "points.mmh", "--json", "--set", "fit.length=2 epochs"]).ends(0).json();
+    let json = place
+        .mmhc(&[
+            "run",
+            "points.mmh",
+            "--json",
+            "--set",
+            "fit.length=2 epochs",
+        ])
+        .ends(0)
+        .json();
     assert_eq!(json["steps"], 10);
-    let wrong = place.mmhc(&["run", "points.mmh", "--set", "fit.lenght=2 epochs"]).ends(1);
+    let wrong = place
+        .mmhc(&["run", "points.mmh", "--set", "fit.lenght=2 epochs"])
+        .ends(1);
     assert!(wrong.err.contains("fit.length"), "{}", wrong.err);
-    place.mmhc(&["run", "points.mmh", "--set", "fit.length"]).ends(2);
+    place
+        .mmhc(&["run", "points.mmh", "--set", "fit.length"])
+        .ends(2);
 }
 
 #[test]
@@ -101,7 +168,12 @@ fn faults_of_recipe_and_data_end_with_1() {
     let ragged = place.mmhc(&["run", "points.mmh", "--json"]).ends(1);
     let found = &ragged.json()["diagnostics"][0];
     assert_eq!(found["code"], "data::ragged-row");
-    assert!(found["message"].as_str().is_some_and(|message| message.contains("row 2")), "{found}");
+    assert!(
+        found["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("row 2")),
+        "{found}"
+    );
     assert_eq!(found["labels"][0]["start"]["line"], 7);
     assert!(!place.path("runs").exists());
 }
@@ -134,13 +206,21 @@ fn wrong_usage_ends_with_2() {
 #[test]
 fn sections_that_cannot_run_are_refused_unless_passed_over() {
     let place = Place::new();
-    let search = "\nsearch tune {\n  run      = fit\n  maximize = fit.watch\n  method   = random\n  budget   = 4 trials\n}\n";
+    let search = "\nsearch tune {\n  run      = fit\n  maximize = fit.watch\n  method   = full\n  budget   = 4 trials\n}\n";
     let recipe = RECIPE.replace("lr = 1e-1", "lr = 1e-1 ~ log(1e-2 .. 1e0)");
     place.write("points.mmh", &(recipe + search));
     let refused = place.mmhc(&["run", "points.mmh"]).ends(1);
-    assert!(refused.err.contains("capability::not-yet") && refused.err.contains("--no-search"), "{}", refused.err);
-    place.mmhc(&["run", "points.mmh", "--no-search", "--limit", "1 step"]).ends(0);
-    let gpu = place.mmhc(&["run", "points.mmh", "--no-search", "--device", "gpu"]).ends(1);
+    assert!(
+        refused.err.contains("capability::not-yet") && refused.err.contains("--no-search"),
+        "{}",
+        refused.err
+    );
+    place
+        .mmhc(&["run", "points.mmh", "--no-search", "--limit", "1 step"])
+        .ends(0);
+    let gpu = place
+        .mmhc(&["run", "points.mmh", "--no-search", "--device", "gpu"])
+        .ends(1);
     assert!(gpu.err.contains("capability::not-yet"), "{}", gpu.err);
 }
 
@@ -150,13 +230,25 @@ fn a_model_classifies_rows() {
     place.mmhc(&["run", "points.mmh", "--out", "m"]).ends(0);
     place.write("new.csv", "x_0,x_1\n0,0\n23,-10\n");
     let plain = place.mmhc(&["predict", "m", "new.csv"]).ends(0);
-    let fields: Vec<Vec<&str>> = plain.out.lines().map(|line| line.split('\t').collect()).collect();
+    let fields: Vec<Vec<&str>> = plain
+        .out
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
     assert_eq!((fields.len(), fields[0].len()), (2, 3), "{}", plain.out);
-    let json = place.mmhc(&["predict", "m/model.safetensors", "new.csv", "--json"]).ends(0).json();
+    let json = place
+        .mmhc(&["predict", "m/model.safetensors", "new.csv", "--json"])
+        .ends(0)
+        .json();
     let rows = json["rows"].as_array().expect("rows");
     for (row, line) in rows.iter().zip(&fields) {
         assert_eq!(row["class"], line[1]);
-        let sum: f64 = row["probabilities"].as_object().expect("classes").values().filter_map(Value::as_f64).sum();
+        let sum: f64 = row["probabilities"]
+            .as_object()
+            .expect("classes")
+            .values()
+            .filter_map(Value::as_f64)
+            .sum();
         assert!((sum - 1.0).abs() < 1e-9);
     }
     let none = place.mmhc(&["predict", "nowhere", "new.csv"]).ends(1);
@@ -172,7 +264,14 @@ fn a_request_to_end_saves_and_ends_with_130() {
     use std::time::{Duration, Instant};
     let place = Place::new();
     let mut child = Command::new(env!("CARGO_BIN_EXE_mmhc"))
-        .args(["run", "points.mmh", "--out", "long", "--set", "fit.length=1000000 epochs"])
+        .args([
+            "run",
+            "points.mmh",
+            "--out",
+            "long",
+            "--set",
+            "fit.length=1000000 epochs",
+        ])
         .current_dir(place.path(""))
         .stderr(Stdio::null())
         .stdout(Stdio::null())
@@ -183,8 +282,70 @@ fn a_request_to_end_saves_and_ends_with_130() {
         std::thread::sleep(Duration::from_millis(10));
     }
     std::thread::sleep(Duration::from_millis(300));
-    let signal = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    let signal = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
     assert!(signal.expect("kill runs").success());
     assert_eq!(child.wait().expect("it ends").code(), Some(130));
     assert!(place.path("long/checkpoints").exists());
+}
+
+/// A model of characters.
+const TEXT_RECIPE: &str = r#"mmh 1
+
+seed 7
+
+data book {
+  source = text("book.txt", window = 8, stride = 4)
+  now:  class[source.characters.classes, time = 8] = source.characters
+  next: class[source.next.classes, time = 8] = source.next
+  split = sequential(train = 80%, valid = 20%)
+}
+
+model net(now: class[book.now.classes, batch, time = 8]) -> f32[batch, time = 8, class = book.now.classes] {
+  now |> embed(feature = 8) |> linear(class = book.now.classes, from = feature)
+}
+
+train fit {
+  rows     = book.train |> shuffle |> batch(8)
+  predict  = net(rows.now)
+  loss     = cross_entropy(predict, rows.next)
+  optimize = adamw(lr = 1e-1)
+  length   = 4 epochs
+}
+"#;
+
+#[test]
+fn a_text_is_continued_the_same_way_from_the_same_seed() {
+    let place = Place::new();
+    place.write("book.txt", &"the quick brown fox. ".repeat(20));
+    place.write("book.mmh", TEXT_RECIPE);
+    place.mmhc(&["run", "book.mmh"]).ends(0);
+    let ask = |more: &[&str]| {
+        place
+            .mmhc(&[&["predict", "runs/book", "the ", "--length", "30"], more].concat())
+            .ends(0)
+    };
+    let (first, again, other) = (ask(&[]), ask(&["--seed", "0"]), ask(&["--seed", "1"]));
+    assert!(
+        first.out.starts_with("the ") && first.out.chars().count() == 4 + 30 + 1,
+        "{:?}",
+        first.out
+    );
+    assert_eq!(first.out, again.out);
+    assert_ne!(first.out, other.out);
+    assert_eq!(
+        ask(&["--temperature", "0"]).out,
+        ask(&["--temperature", "0", "--seed", "9"]).out
+    );
+    let json = ask(&["--json"]).json();
+    assert_eq!(
+        format!("the {}\n", json["text"].as_str().expect("a text")),
+        first.out
+    );
+    let strange = place.mmhc(&["predict", "runs/book", "Ω"]).ends(1);
+    assert!(strange.err.contains("vocabulary"), "{}", strange.err);
+    place
+        .mmhc(&["predict", "runs/book", "the", "--temperature", "-1"])
+        .ends(2);
 }

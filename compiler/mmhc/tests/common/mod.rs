@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 /// A small table, three classes, two numbers.
-pub const RECIPE: &str = r#"// Three heaps of points.
+pub(crate) const RECIPE: &str = r#"// Three heaps of points.
 mmh 1
 
 seed 7
@@ -38,27 +38,14 @@ evaluate final {
 }
 "#;
 
-/// A model of characters.
-pub const TEXT_RECIPE: &str = r#"mmh 1
-
-seed 7
-
-data book {
-  source = text("book.txt", window = 8, stride = 4)
-  now:  class[source.characters.classes, time = 8] = source.characters
-  next: class[source.next.classes, time = 8] = source.next
-  split = sequential(train = 80%, valid = 20%)
-}
-"#;
-
 /// A temporary folder.
-pub struct Place {
+pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
     /// With `points.mmh` and `points.csv`.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = Self {
             folder: tempfile::tempdir().expect("a folder"),
         };
@@ -73,26 +60,26 @@ impl Place {
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         std::fs::write(path, text).expect("written");
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).expect("read")
     }
 
     /// Runs `mmhc` there.
-    pub fn mmhc(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn mmhc(&self, arguments: &[&str]) -> Ran {
         self.with_stdin(arguments, b"")
     }
 
-    pub fn with_stdin(&self, arguments: &[&str], stdin: &[u8]) -> Ran {
+    pub(crate) fn with_stdin(&self, arguments: &[&str], stdin: &[u8]) -> Ran {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mmhc"))
             .args(arguments)
             .current_dir(self.folder.path())
@@ -110,10 +97,10 @@ impl Place {
 }
 
 /// What came of it.
-pub struct Ran {
-    pub status: i32,
-    pub out: String,
-    pub err: String,
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl From<Output> for Ran {
@@ -124,7 +111,10 @@ impl From<Output> for Ran {
             err: String::from_utf8(output.stderr).expect("text"),
         };
         for text in [&ran.out, &ran.err] {
-            assert!(!text.contains("panicked") && !text.contains("internal error"), "{text}");
+            assert!(
+                !text.contains("panicked") && !text.contains("internal error"),
+                "{text}"
+            );
         }
         ran
     }
@@ -133,14 +123,18 @@ impl From<Output> for Ran {
 impl Ran {
     /// Fails with all that was said unless the exit status is this.
     #[track_caller]
-    pub fn ends(self, status: i32) -> Self {
-        assert_eq!(self.status, status, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+    pub(crate) fn ends(self, status: i32) -> Self {
+        assert_eq!(
+            self.status, status,
+            "stdout:\n{}\nstderr:\n{}",
+            self.out, self.err
+        );
         self
     }
 
     /// stdout as one JSON document.
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in\n{}", self.out))
     }
 }
