@@ -3,7 +3,7 @@
 
 use crate::contract::Context;
 use crate::isa::Isa;
-use crate::jit::{Compiled, Jit};
+use crate::jit::{Compiled, Jit, compile};
 use crate::launch::{MOST, Memory, map};
 use crate::memory::AlignedBuffer;
 use crate::pool::Pool;
@@ -59,13 +59,16 @@ impl Device for Cpu {
         if wide {
             return Err(RunError::Device("a kernel has too many operands".to_string()));
         }
-        let mut jit = Jit::new(self.isa).map_err(RunError::Device)?;
         let mut kernels = schedule.kernels.clone();
         let more: Vec<Option<usize>> = schedule
             .steps
             .iter()
             .map(|step| {
                 let Step::Reduce(step) = step else { return None };
+                // In rows form a kernel only writes.
+                if step.loops.last().is_some_and(|l| l.reduced) {
+                    return None;
+                }
                 let kernel = schedule.kernels[step.kernel.0 as usize].with_mode(step.fold);
                 Some(kernels.iter().position(|k| *k == kernel).unwrap_or_else(|| {
                     kernels.push(kernel);
@@ -73,7 +76,7 @@ impl Device for Cpu {
                 }))
             })
             .collect();
-        let compiled = jit.compile(&kernels).map_err(RunError::Device)?;
+        let (compiled, jit) = compile(self.isa, &kernels).map_err(RunError::Device)?;
         let arena = AlignedBuffer::zeroed(schedule.arena.div_ceil(4));
         Ok(Box::new(Loaded { schedule, compiled, more, _jit: jit, arena, pool: Arc::clone(&self.pool), isa: self.isa }))
     }
@@ -84,8 +87,8 @@ struct Loaded {
     compiled: Vec<Compiled>,
     /// Per step, the kernel that folds onto memory.
     more: Vec<Option<usize>>,
-    /// Owns the code behind `compiled`.
-    _jit: Jit,
+    /// Owns the code behind `compiled` that the build did not bring.
+    _jit: Option<Jit>,
     arena: AlignedBuffer,
     pool: Arc<Pool>,
     isa: Isa,

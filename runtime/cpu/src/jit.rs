@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "calls into code compiled here, over memory the caller vouches for")]
 
 use crate::isa::Isa;
+use crate::simd::find;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32, F32X4, I8, I16X8, I32, I32X4, I64};
 use cranelift_codegen::ir::{
@@ -26,6 +27,21 @@ pub(crate) type Entry = unsafe extern "C" fn(*const *mut u8, *const i64, *const 
 #[derive(Clone, Copy)]
 pub(crate) struct Compiled {
     pub(crate) entry: Entry,
+}
+
+/// The code of all of `kernels`: what the build brought, and the rest from a code generator, which starts only if needed.
+pub(crate) fn compile(isa: Isa, kernels: &[Kernel]) -> Result<(Vec<Compiled>, Option<Jit>), String> {
+    let found: Vec<Option<Entry>> = kernels.iter().map(|kernel| find(isa, kernel)).collect();
+    let rest: Vec<Kernel> = kernels.iter().zip(&found).filter(|(_, f)| f.is_none()).map(|(k, _)| k.clone()).collect();
+    let mut jit = if rest.is_empty() { None } else { Some(Jit::new(isa)?) };
+    let mut made = match &mut jit {
+        Some(jit) => jit.compile(&rest)?,
+        None => Vec::new(),
+    }
+    .into_iter();
+    let entry = |found: Option<Entry>| found.map(|entry| Compiled { entry }).or_else(|| made.next());
+    let compiled: Option<Vec<Compiled>> = found.into_iter().map(entry).collect();
+    Ok((compiled.ok_or("a kernel has no code")?, jit))
 }
 
 /// Compiles kernels for one instruction set.

@@ -12,6 +12,7 @@ mod executor;
 mod jit;
 mod launch;
 mod reduce;
+mod simd;
 mod steps;
 
 pub use executor::Cpu;
