@@ -40,8 +40,8 @@ impl Rule<'_> {
                     }
                 });
             }
-            (Composite::Attend { key, scale, .. }, Saved::Attend { e, s }) => {
-                self.attend(tape, key, *scale, [e, s]);
+            (Composite::Attend { scale, .. }, Saved::Attend { e, s }) => {
+                self.attend(tape, *scale, [e, s]);
             }
             (Composite::StopGradient, _) => {}
             // Each composite keeps its own kind, so that nothing else can meet here.
@@ -49,20 +49,26 @@ impl Rule<'_> {
         }
     }
 
-    /// p = e / s; dV = contract(p, g); dP = contract(g, v); dS = p·(dP − sum(p·dP)); dQ, dK = contract(dS, k), (dS, q) times scale.
-    fn attend(&self, tape: &mut Tape<'_>, key: &Axis, scale: Literal, [e, s]: [ValueId; 2]) {
+    /// With z = sum(e), y the result, h = g / z: dv = contract(e, h); de = contract(h, v) − contract(h, y) over v's own axes;
+    /// ds = de·e; dq, dk = contract(ds, k), contract(ds, q), times scale.
+    fn attend(&self, tape: &mut Tape<'_>, scale: Literal, [e, z]: [ValueId; 2]) {
         let [q, k, v] = [0, 1, 2].map(|n| self.now(tape, n));
         let [on_q, on_k, on_v] = [0, 1, 2].map(|n| self.operand(n).is_some_and(|x| tape.needs(x)));
+        let y = self.result(tape);
         let mut b = self.builder(tape);
-        let shape = b.shape(e);
-        let p = b.map_to(MapOp::Div, &[e, s], &shape);
+        let result = b.shape(y);
+        let h = b.map_to(MapOp::Div, &[self.g, z], &result);
         if on_v {
-            self.give(tape, 2, |b, g, shape| b.contract_to(g, p, shape));
+            self.give(tape, 2, |b, _, shape| b.contract_to(h, e, shape));
         }
         if on_q || on_k {
             let mut b = self.builder(tape);
-            let dp = b.contract_to(self.g, v, &shape);
-            let ds = softmax(&mut b, std::slice::from_ref(key), p, dp, &shape);
+            let scores = b.shape(e);
+            let toward = b.contract_to(h, v, &scores);
+            let rest = b.shape(z);
+            let along = b.contract_to(h, y, &rest);
+            let de = b.map_to(MapOp::Sub, &[toward, along], &scores);
+            let ds = b.map_to(MapOp::Mul, &[de, e], &scores);
             for (n, other) in [(0, k), (1, q)] {
                 self.give(tape, n, |b, _, shape| {
                     let product = b.contract_to(ds, other, shape);
