@@ -84,7 +84,6 @@ impl Progress {
             self.watch,
             grouped(at.rows_per_second)
         ));
-        bar.tick();
     }
 }
 

@@ -349,3 +349,93 @@ fn a_text_is_continued_the_same_way_from_the_same_seed() {
         .mmhc(&["predict", "runs/book", "the", "--temperature", "-1"])
         .ends(2);
 }
+
+/// A model of small pictures.
+const PICTURES: &str = r#"mmh 1
+
+seed 7
+
+data marks {
+  source = idx(images = ["a-images", "b-images"], labels = ["a-labels", "b-labels"])
+  image: f32[channel = 1, height = 4, width = 4] = source.images / 255
+  label: class[2] = source.labels
+  split  = files(train = 75%, valid = 25%)
+}
+
+model net(image: f32[batch, channel = 1, height = 4, width = 4]) -> f32[batch, class = 2] {
+  image |> flatten(into = feature) |> linear(class = 2)
+}
+
+train fit {
+  rows     = marks.train |> shuffle |> batch(8)
+  predict  = net(rows.image)
+  loss     = cross_entropy(predict, rows.label)
+  optimize = adamw(lr = 1e-1)
+  length   = 4 epochs
+  watch    = accuracy(predict, rows.label, on = marks.valid)
+}
+
+evaluate final {
+  model   = fit.best
+  rows    = marks.test
+  metrics = [accuracy]
+}
+"#;
+
+/// Pictures whose upper or lower half is bright, and which half it is.
+fn write_pictures(place: &Place, name: &str, rows: u8) {
+    let (mut images, mut labels) = (
+        vec![0, 0, 8, 3, 0, 0, 0, rows, 0, 0, 0, 4, 0, 0, 0, 4],
+        vec![0, 0, 8, 1, 0, 0, 0, rows],
+    );
+    for row in 0..rows {
+        images.extend((0..16).map(|at| {
+            if (at < 8) == (row % 2 == 0) {
+                250 - row
+            } else {
+                row
+            }
+        }));
+        labels.push(row % 2);
+    }
+    std::fs::write(place.path(&format!("{name}-images")), images).expect("written");
+    std::fs::write(place.path(&format!("{name}-labels")), labels).expect("written");
+}
+
+#[test]
+fn pictures_are_read_split_by_files_and_classified() {
+    let place = Place::new();
+    write_pictures(&place, "a", 40);
+    place.write("marks.mmh", PICTURES);
+    let missing = place.mmhc(&["run", "marks.mmh", "--json"]).ends(1);
+    assert_eq!(
+        missing.json()["diagnostics"][0]["code"],
+        "data::missing-file"
+    );
+    write_pictures(&place, "b", 20);
+    let ran = place.mmhc(&["run", "marks.mmh", "--json"]).ends(0);
+    assert!(ran.err.contains("fit: 30 rows, 16 steps"), "{}", ran.err);
+    assert_eq!(ran.json()["metrics"]["final"]["test"]["accuracy"], 1.0);
+    let rows = place.mmhc(&["predict", "runs/marks", "b-images"]).ends(0);
+    let classes: Vec<&str> = rows
+        .out
+        .lines()
+        .filter_map(|line| line.split('\t').nth(1))
+        .collect();
+    assert_eq!((classes.len(), &classes[..3]), (20, &["0", "1", "0"][..]));
+    let text = place.mmhc(&["predict", "runs/marks", "a-labels"]).ends(1);
+    assert!(text.out.is_empty(), "{}", text.out);
+}
+
+#[test]
+fn a_recipe_from_stdin_is_run() {
+    let place = Place::new();
+    let named = place
+        .mmhc(&["run", "points.mmh", "--limit", "2 steps"])
+        .ends(0);
+    let piped = place
+        .with_stdin(&["run", "-", "--limit", "2 steps"], RECIPE.as_bytes())
+        .ends(0);
+    assert_eq!(named.out, piped.out);
+    assert!(place.path("runs/stdin/journal").is_file());
+}
