@@ -5,4 +5,5 @@
 pub const FILES: &[(&str, &str)] = &[
     ("nn.mmh", include_str!("../nn.mmh")),
     ("aug.mmh", include_str!("../aug.mmh")),
+    ("loss.mmh", include_str!("../loss.mmh")),
 ];

@@ -248,3 +248,61 @@ fn combination(cx: &mut Cx<'_>, picks: &[(&Site<'_>, usize)], cause: &Diagnostic
     }
     cx.report(diagnostic);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::{DataFacts, DataFault, SourceRequest, TextFault, World};
+
+    struct Nothing;
+
+    impl World for Nothing {
+        fn read_text(&self, _: &str) -> Result<String, TextFault> {
+            Ok("mmh 1\n".into())
+        }
+
+        fn data_facts(&self, _: &SourceRequest) -> Result<DataFacts, DataFault> {
+            Ok(DataFacts::default())
+        }
+
+        fn part_rows(
+            &self,
+            _: &SourceRequest,
+            _: &mmh_ir::plan::SplitPlan,
+            _: Option<&str>,
+        ) -> Result<[u64; 3], DataFault> {
+            Ok([0; 3])
+        }
+    }
+
+    #[test]
+    fn the_standard_library_checks_on_its_signatures() {
+        let (program, found) = crate::program::load(&Nothing, "main.mmh", &[]);
+        assert_eq!(found, vec![]);
+        let mut cx = Cx::new(&program, vec![]);
+        let mut blocks = 0;
+        for index in 0..program.declared.len() {
+            if let Some((block, source)) = program.block(index) {
+                assert!(
+                    program.is_library(source) && block.doc.is_some(),
+                    "{}",
+                    block.name.text
+                );
+                cx.check_block(index);
+                blocks += 1;
+            }
+        }
+        assert_eq!(cx.diagnostics, vec![]);
+        assert!(blocks >= 10 && cx.poisoned.is_empty());
+    }
+
+    #[test]
+    fn no_name_is_both_a_primitive_and_a_block() {
+        let (program, _) = crate::program::load(&Nothing, "main.mmh", &[]);
+        let twice: Vec<&str> = program
+            .library_names()
+            .filter(|n| crate::primitives::find(n).is_some())
+            .collect();
+        assert_eq!(twice, Vec::<&str>::new());
+    }
+}

@@ -9,13 +9,19 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod arguments;
 mod call;
+mod columns;
 mod core;
 mod data;
 mod expr;
+mod forward;
 mod generic;
+mod kinds;
 mod later;
+mod makes;
 mod metrics;
+mod operators;
 mod optimise;
 mod overrides;
 mod poly;
@@ -25,8 +31,10 @@ pub mod recipe;
 mod section;
 mod source;
 mod space;
+mod state;
 mod train;
 mod types;
+mod unfold;
 mod value;
 mod world;
 

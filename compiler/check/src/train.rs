@@ -2,13 +2,12 @@
 
 use crate::core::{Cx, Mode};
 use crate::expr::Scope;
-use crate::metrics::Measured;
 use crate::recipe::{Evaluate, OptimiserSpec, Purpose, Train, WatchSpec};
 use crate::section::Settings;
-use crate::value::{Eval, Loc, Reported, Rows, Tensor, UnitKind, Value};
+use crate::value::{Eval, Reported, Rows, UnitKind, Value};
 use mmh_diag::{Code, Diagnostic, SourceId};
 use mmh_ir::plan::{Named, Part};
-use mmh_syntax::ast::{Expr, Field, Section, SectionKind};
+use mmh_syntax::ast::{Expr, Field, Section};
 
 pub(crate) const TRAIN: &[&str] = &[
     "rows",
@@ -46,321 +45,11 @@ impl<'p> Cx<'p> {
         }
     }
 
-    fn quiet_settings(section: &'p Section) -> Settings<'p> {
+    pub(crate) fn quiet_settings(section: &'p Section) -> Settings<'p> {
         Settings {
             fields: section.fields.iter().collect(),
         }
     }
-
-    // ---- the expressions of a training ----
-
-    /// The rows a training takes.
-    pub(crate) fn rows_of(&mut self, field: &'p Field) -> Eval<Rows> {
-        let loc = self.at(field.value.span());
-        match self.expr(&field.value, &Scope::default())? {
-            Value::Rows(rows) => Ok(*rows),
-            Value::Data(number) => {
-                let name = self
-                    .data
-                    .get(number)
-                    .map_or(String::new(), |d| d.name.clone());
-                self.fail(
-                    Code::TypeMismatch,
-                    loc,
-                    format!("`{name}` is a data set, and `rows` are those of one part"),
-                    format!("write `{name}.train`"),
-                )
-            }
-            other => self.fail(
-                Code::TypeMismatch,
-                loc,
-                format!("`rows` are rows of data, not {}", other.kind()),
-                "start with `digits.train`",
-            ),
-        }
-    }
-
-    /// Binds `rows`, then `predict` and `loss` if the section has them.
-    fn forward_scope(
-        &mut self,
-        name: &str,
-        settings: &Settings<'p>,
-        rows: &Rows,
-        loss: bool,
-    ) -> Scope {
-        let mut scope = Scope::default();
-        scope.set("rows", Value::Rows(Box::new(rows.clone())));
-        for field in ["predict", "loss"] {
-            if field == "loss" && !loss {
-                continue;
-            }
-            if let Some(setting) = settings.get(field) {
-                self.enter_root(&format!("{name}.{field}"));
-                let value = self.expr(&setting.value, &scope);
-                self.leave();
-                if let Ok(value) = &value {
-                    let (at, text) = (self.at(setting.name.span), value.kind());
-                    self.hover(at, || text);
-                }
-                scope.set(field, value.unwrap_or(Value::Error));
-            }
-        }
-        scope
-    }
-
-    fn loss_value(&mut self, settings: &Settings<'p>, scope: &Scope) -> Eval<Tensor> {
-        let Some(field) = settings.get("loss") else {
-            return Err(Reported);
-        };
-        let loc = self.at(field.value.span());
-        match scope.get("loss") {
-            Some(Value::Tensor(t)) if t.dims.is_empty() && t.dtype == mmh_ir::DType::F32 => {
-                Ok(t.clone())
-            }
-            Some(Value::Tensor(t)) => {
-                let (text, axes) = (t.text(), t.axes_text());
-                self.fail(
-                    Code::ShapeRank,
-                    loc,
-                    format!("`loss` is one number, and {text} arrives"),
-                    format!("take the mean over {axes}"),
-                )
-            }
-            Some(Value::Error) | None => Err(Reported),
-            Some(Value::List(_)) => {
-                let help = "add them up into one number; alternating phases come later";
-                self.fail(
-                    Code::CapabilityNotYet,
-                    loc,
-                    "this version cannot run several losses in turn",
-                    help,
-                )
-            }
-            Some(other) => {
-                let kind = other.kind();
-                self.fail(
-                    Code::LossNoGradient,
-                    loc,
-                    format!("`loss` is {kind}: no parameter reaches it"),
-                    "compare the prediction of a model with the rows",
-                )
-            }
-        }
-    }
-
-    /// Everything one purpose needs, in the mode it needs.
-    pub(crate) fn purpose(
-        &mut self,
-        training: usize,
-        evaluation: Option<usize>,
-        purpose: Purpose,
-    ) -> Eval<Given> {
-        let Some((section, source)) = self.section(training) else {
-            return Err(Reported);
-        };
-        self.source = source;
-        let name = section
-            .name
-            .as_ref()
-            .map_or(String::new(), |n| n.text.clone());
-        let settings = Self::quiet_settings(section);
-        let Some(field) = settings.get("rows") else {
-            return Err(Reported);
-        };
-        let rows = self.rows_of(field)?;
-        let mut given = Given::default();
-        match purpose {
-            Purpose::Step => {
-                self.mode = Mode::Training;
-                let scope = self.forward_scope(&name, &settings, &rows, true);
-                let loss = self.loss_value(&settings, &scope)?;
-                given.outputs.push(Named {
-                    name: "loss".into(),
-                    value: loss.id,
-                });
-            }
-            Purpose::Predict => {
-                self.mode = Mode::Evaluation;
-                let plain = Rows {
-                    maps: vec![],
-                    ..rows
-                };
-                let scope = self.forward_scope(&name, &settings, &plain, false);
-                if let Some(Value::Tensor(t)) = scope.get("predict") {
-                    given.outputs.push(Named {
-                        name: "predict".into(),
-                        value: t.id,
-                    });
-                }
-            }
-            Purpose::Watch => {
-                let Some(field) = settings.get("watch") else {
-                    return Err(Reported);
-                };
-                self.watch(&name, &settings, field, &mut given)?;
-            }
-            Purpose::Evaluate(_) => {
-                let Some(evaluation) = evaluation else {
-                    return Err(Reported);
-                };
-                self.evaluation(evaluation, &name, &settings, source, &mut given)?;
-            }
-        }
-        Ok(given)
-    }
-
-    /// The rows a metric is taken on: `on = digits.valid`.
-    fn watched_rows(&mut self, field: &'p Field) -> Eval<(Rows, Loc)> {
-        let Expr::Call(call) = field.value.ungrouped() else {
-            return self.fail_at(
-                Code::SettingType,
-                field.value.span(),
-                "`watch` is a metric over rows",
-                "write `accuracy(predict, rows.label, on = digits.valid)`",
-            );
-        };
-        let on = call
-            .args
-            .iter()
-            .find(|a| a.name.as_ref().is_some_and(|n| n.text == "on"));
-        let Some(on) = on else {
-            return self.fail_at(
-                Code::SettingMissing,
-                field.value.span(),
-                "`watch` does not say on which rows",
-                "add `on = digits.valid`",
-            );
-        };
-        let loc = self.at(on.value.span());
-        match self.expr(&on.value, &Scope::default())? {
-            Value::Rows(rows) => {
-                if rows.part == Some(Part::Test) {
-                    return self.test_leak(loc, field);
-                }
-                Ok((*rows, loc))
-            }
-            other => self.fail(
-                Code::TypeMismatch,
-                loc,
-                format!("`on` takes rows, not {}", other.kind()),
-                "write `digits.valid`",
-            ),
-        }
-    }
-
-    fn test_leak<T>(&mut self, loc: Loc, field: &'p Field) -> Eval<T> {
-        let searched = self.program.sections(SectionKind::Search).next().is_some();
-        let who = if searched { "the search" } else { "training" };
-        let diagnostic = Diagnostic::error(
-            Code::DataTestLeak,
-            format!("{who} would choose by the test rows"),
-        )
-        .at(
-            loc.source,
-            loc.span,
-            "these rows are for the last measurement only",
-        )
-        .and(
-            self.source,
-            field.name.span,
-            "this decides which model is kept",
-        )
-        .help("watch the validation rows: `.valid`");
-        Err(self.report(diagnostic))
-    }
-
-    fn watch(
-        &mut self,
-        name: &str,
-        settings: &Settings<'p>,
-        field: &'p Field,
-        given: &mut Given,
-    ) -> Eval<Rows> {
-        let (rows, _) = self.watched_rows(field)?;
-        self.mode = Mode::Evaluation;
-        let scope = self.forward_scope(name, settings, &rows, false);
-        let mut measured = Measured {
-            name,
-            settings,
-            rows: &rows,
-            scope,
-            losses: None,
-            given,
-        };
-        self.metric(&field.value, &mut measured)?;
-        Ok(rows)
-    }
-
-    fn evaluation(
-        &mut self,
-        evaluation: usize,
-        name: &str,
-        settings: &Settings<'p>,
-        training_source: SourceId,
-        given: &mut Given,
-    ) -> Eval<()> {
-        let Some((section, source)) = self.section(evaluation) else {
-            return Err(Reported);
-        };
-        self.source = source;
-        let own = Self::quiet_settings(section);
-        let Some(field) = own.get("rows") else {
-            return Err(Reported);
-        };
-        let rows = self.rows_of(field)?;
-        let Some(metrics) = own.get("metrics") else {
-            return Err(Reported);
-        };
-        self.mode = Mode::Evaluation;
-        self.source = training_source;
-        let scope = self.forward_scope(name, settings, &rows, false);
-        let mut measured = Measured {
-            name,
-            settings,
-            rows: &rows,
-            scope,
-            losses: None,
-            given,
-        };
-        let items: Vec<&'p Expr> = match metrics.value.ungrouped() {
-            Expr::List { items, .. } => items.iter().collect(),
-            one => vec![one],
-        };
-        let mut failed = false;
-        for item in items {
-            self.source = source;
-            failed |= self.metric(item, &mut measured).is_err();
-        }
-        if failed { Err(Reported) } else { Ok(()) }
-    }
-
-    /// The training's loss on the rows measured, for metrics taken from it.
-    pub(crate) fn measured_loss(
-        &mut self,
-        name: &str,
-        settings: &Settings<'p>,
-        rows: &Rows,
-    ) -> Eval<Vec<crate::core::LossParts>> {
-        let Some(field) = settings.get("loss") else {
-            return Err(Reported);
-        };
-        let before = std::mem::take(&mut self.losses);
-        let mut scope = Scope::default();
-        scope.set("rows", Value::Rows(Box::new(rows.clone())));
-        if let Some(predict) = settings.get("predict") {
-            self.enter_root(&format!("{name}.predict"));
-            let value = self.expr(&predict.value, &scope);
-            self.leave();
-            scope.set("predict", value.unwrap_or(Value::Error));
-        }
-        self.enter_root(&format!("{name}.loss"));
-        let value = self.expr(&field.value, &scope);
-        self.leave();
-        let found = std::mem::replace(&mut self.losses, before);
-        value.map(|_| found)
-    }
-
-    // ---- checking a train section ----
 
     /// Checks a training whole; nothing if a part that others need is wrong.
     pub(crate) fn check_train(&mut self, declared: usize) -> Eval<Train> {
@@ -455,7 +144,7 @@ impl<'p> Cx<'p> {
         if failed { Err(Reported) } else { Ok(train) }
     }
 
-    fn not_yet(&mut self, settings: &Settings<'p>) {
+    pub(crate) fn not_yet(&mut self, settings: &Settings<'p>) {
         let later = [
             (
                 "accumulate",
@@ -480,7 +169,7 @@ impl<'p> Cx<'p> {
         }
     }
 
-    fn train_rows(
+    pub(crate) fn train_rows(
         &mut self,
         section: &'p Section,
         settings: &Settings<'p>,
@@ -516,13 +205,13 @@ impl<'p> Cx<'p> {
         Ok((rows, size, count.div_ceil(size)))
     }
 
-    fn steps_field(&mut self, field: &'p Field, epoch: u64) -> Eval<u64> {
+    pub(crate) fn steps_field(&mut self, field: &'p Field, epoch: u64) -> Eval<u64> {
         let loc = self.at(field.value.span());
         let value = self.expr(&field.value, &Scope::default())?;
         self.steps(value, loc, &field.name.text, epoch)
     }
 
-    fn clip(&mut self, settings: &Settings<'p>) -> Eval<Option<f64>> {
+    pub(crate) fn clip(&mut self, settings: &Settings<'p>) -> Eval<Option<f64>> {
         let Some(field) = settings.get("clip") else {
             return Ok(None);
         };
@@ -538,7 +227,7 @@ impl<'p> Cx<'p> {
         )
     }
 
-    fn watch_spec(
+    pub(crate) fn watch_spec(
         &mut self,
         name: &str,
         settings: &Settings<'p>,
@@ -588,7 +277,7 @@ impl<'p> Cx<'p> {
     }
 
     // Measurements without a better one; a time is turned into measurements.
-    fn patience(&mut self, field: &'p Field, epoch: u64, every: u64) -> Eval<u64> {
+    pub(crate) fn patience(&mut self, field: &'p Field, epoch: u64, every: u64) -> Eval<u64> {
         let loc = self.at(field.value.span());
         match self.expr(&field.value, &Scope::default())? {
             Value::Quantity(q) if matches!(q.kind, UnitKind::Epochs | UnitKind::Steps) => {
@@ -598,8 +287,6 @@ impl<'p> Cx<'p> {
             value => self.steps(value, loc, "patience", epoch),
         }
     }
-
-    // ---- evaluate ----
 
     /// Checks an evaluation; `trainings` are the declarations of those that are in order.
     pub(crate) fn check_evaluate(
@@ -720,7 +407,7 @@ impl<'p> Cx<'p> {
         }
     }
 
-    fn optimisers(
+    pub(crate) fn optimisers(
         &mut self,
         section: &'p Section,
         settings: &Settings<'p>,

@@ -75,7 +75,8 @@ pub struct DataFacts {
     pub rows: u64,
     /// Rows of every pair of files, in order.
     pub rows_per_file: Vec<u64>,
-    /// Columns, and vectors of columns, in the order of the file.
+    /// Columns, and vectors of columns, in the order of the file. An IDX source has `images` and `labels`; a text has none,
+    /// its `characters` and `next` are known.
     pub columns: Vec<ColumnFact>,
     /// The distinct characters of a text, sorted.
     pub vocabulary: Vec<char>,

@@ -1,6 +1,7 @@
 //! What has parameters or running statistics.
 
-use super::shape::{Padding, contracted, looked_up, named_sizes, padding, small, windows};
+use super::shape::named_sizes;
+use super::window::{Padding, contracted, looked_up, padding, small, windows};
 use crate::call::{Bound, Given};
 use crate::core::{Cx, Mode};
 use crate::poly::Poly;
@@ -280,7 +281,10 @@ pub(super) fn conv<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> {
     let kernel = cx.size_arg(bound, "kernel", Some(3))?;
     let stride = small(cx, bound, "stride", Some(1))?;
     let padding = padding(cx, bound)?;
-    if padding == Padding::Same && stride == 1 && kernel.integer().is_some_and(|k| k % 2 == 0) {
+    if padding == Padding::Same
+        && stride == Poly::number(1)
+        && kernel.integer().is_some_and(|k| k % 2 == 0)
+    {
         let loc = bound.get("kernel").map_or(bound.loc, Given::loc);
         return cx.fail(
             Code::ValueRange,
@@ -298,7 +302,7 @@ pub(super) fn conv<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> {
         "height",
         &kernel,
         "kernel.row",
-        stride,
+        &stride,
         padding,
         0.0,
         bound.loc,
@@ -309,7 +313,7 @@ pub(super) fn conv<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> {
         "width",
         &kernel,
         "kernel.column",
-        stride,
+        &stride,
         padding,
         0.0,
         bound.loc,

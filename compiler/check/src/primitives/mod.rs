@@ -8,6 +8,7 @@ mod pointwise;
 mod random;
 mod rows;
 mod shape;
+mod window;
 
 use crate::call::Bound;
 use crate::core::Cx;
@@ -88,10 +89,10 @@ table! {
     "concat" ["a", "b", "over"]: "concat(a, b, over = axis)" "Two values one behind the other along an axis." => shape::concat;
     "one_hot" ["x"] + extra: "one_hot(x, class = n) -> f32" "1 at the place of the class number, 0 elsewhere." => shape::one_hot;
     "position" ["axis", "of", "size"]: "position(axis, of = x) -> i32[axis]" "0, 1, … along an axis." => shape::position;
-    "window" ["x", "axis", "size", "tap", "stride", "padding", "fill"]: "window(x, axis, size = k, tap = name, stride = 1, padding = \"same\")" "Windows of an axis, their inside along `tap`." => shape::window;
-    "contract" ["a", "b", "over"]: "contract(a, b, over = axes)" "Multiplies by name and sums over axes: one strict chain for each element." => shape::contract;
-    "gather" ["index", "table", "over"]: "gather(index: i32[...], table, over = axis)" "The table's entries at an index." => shape::gather;
-    "sample" ["image", "row", "column"]: "sample(image, row, column)" "Bilinear samples of height and width at the places given; outside is 0." => shape::sample;
+    "window" ["x", "axis", "size", "tap", "stride", "padding", "fill"]: "window(x, axis, size = k, tap = name, stride = 1, padding = \"same\")" "Windows of an axis, their inside along `tap`." => window::window;
+    "contract" ["a", "b", "over"]: "contract(a, b, over = axes)" "Multiplies by name and sums over axes: one strict chain for each element." => window::contract;
+    "gather" ["index", "table", "over"]: "gather(index: i32[...], table, over = axis)" "The table's entries at an index." => window::gather;
+    "sample" ["image", "row", "column"]: "sample(image, row, column)" "Bilinear samples of height and width at the places given; outside is 0." => window::sample;
     "param" ["shape", "init", "fan"] + extra + makes: "param([axis], other = size, init = zeros)" "A parameter of this path." => layers::param;
     "linear" ["x", "from", "bias", "init"] + extra + makes: "linear(x, to = size, from = axes)" "Contracts `from` with a weight and adds a bias." => layers::linear;
     "conv" ["x", "to", "kernel", "stride", "padding", "bias", "init"] + makes: "conv(x: f32[batch, channel, height, width], to: int, kernel = 3, stride = 1)" "Two-dimensional convolution (LeCun et al. 1989)." => layers::conv;

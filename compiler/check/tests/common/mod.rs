@@ -110,12 +110,12 @@ impl Folder {
                 rows_per_file: vec![60_000, 10_000],
                 columns: vec![
                     ColumnFact {
-                        name: "pixels".into(),
+                        name: "images".into(),
                         kind: FactKind::Images { dims: vec![28, 28] },
                         missing: 0,
                     },
                     ColumnFact {
-                        name: "label".into(),
+                        name: "labels".into(),
                         kind: FactKind::Labels { classes: 10 },
                         missing: 0,
                     },
