@@ -129,3 +129,35 @@ pub(crate) fn report_panic() -> Exit {
     ));
     Exit::Device
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_of_this_program_is_kept_and_reported() {
+        let before = std::panic::take_hook();
+        remember_panics();
+        let ended = std::panic::catch_unwind(|| None::<u8>.expect("nothing is here"));
+        std::panic::set_hook(before);
+        assert!(ended.is_err());
+        let kept = PANIC.lock().expect("not poisoned").clone();
+        assert!(
+            kept.is_some_and(|kept| kept.contains("nothing is here") && kept.contains("system.rs"))
+        );
+        assert_eq!(report_panic(), Exit::Device);
+    }
+
+    #[test]
+    fn files_are_replaced_whole_and_nothing_is_left_beside_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.mmh");
+        for text in ["one", "two"] {
+            replace(&path, text).expect("written");
+            assert_eq!(read_text(&path).expect("read"), text);
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+        assert!(replace(&folder.path().join("no/such/a.mmh"), "x").is_err());
+        assert_eq!(recipes_in(folder.path()).expect("read"), [path]);
+    }
+}
