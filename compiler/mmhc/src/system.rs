@@ -138,7 +138,8 @@ mod tests {
     fn a_mistake_of_this_program_is_kept_and_reported() {
         let before = std::panic::take_hook();
         remember_panics();
-        let ended = std::panic::catch_unwind(|| None::<u8>.expect("nothing is here"));
+        let ended =
+            std::panic::catch_unwind(|| std::hint::black_box(None::<u8>).expect("nothing is here"));
         std::panic::set_hook(before);
         assert!(ended.is_err());
         let kept = PANIC.lock().expect("not poisoned").clone();
