@@ -266,7 +266,7 @@ impl Program {
         }
     }
 
-    /// The sections of a kind, in the order written, those of used files included.
+    /// The sections of a kind, in the order written. Data of used files counts, what they would run does not.
     pub(crate) fn sections(
         &self,
         kind: SectionKind,
@@ -275,7 +275,11 @@ impl Program {
             .iter()
             .enumerate()
             .filter_map(move |(i, d)| match &d.item {
-                Item::Section(s) if s.kind == kind => Some((i, s, d.source)),
+                Item::Section(s)
+                    if s.kind == kind && (kind == SectionKind::Data || d.source == SourceId(0)) =>
+                {
+                    Some((i, s, d.source))
+                }
                 Item::Section(_) | Item::Use(_) | Item::Seed(_) | Item::Let(_) | Item::Block(_) => {
                     None
                 }

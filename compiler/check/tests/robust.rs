@@ -210,3 +210,56 @@ fn overrides_replace_values_and_name_what_they_do_not_find() {
         Some("did you mean `fit.length`?")
     );
 }
+
+#[test]
+fn a_file_that_is_used_lends_names_and_runs_nothing() {
+    let text = r#"
+mmh 1
+seed 3
+use "digits.mmh" { digits, net, gentle }
+
+train short {
+  rows     = digits.train |> map(image = gentle) |> shuffle |> batch(100)
+  loss     = cross_entropy(net(rows.image), rows.label)
+  optimize = sgd(lr = 0.1)
+  length   = 10 steps
+}
+"#;
+    let checked = check(&Folder::examples(text.trim_start()), "main.mmh", &[]);
+    let recipe = checked
+        .recipe
+        .unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
+    let names: Vec<&str> = recipe
+        .declarations
+        .trainings
+        .iter()
+        .map(|t| t.name.as_str())
+        .collect();
+    assert_eq!(names, ["short"]);
+    assert!(recipe.declarations.evaluations.is_empty());
+    recipe
+        .forward(0, Purpose::Step, 100)
+        .unwrap()
+        .graph
+        .verify()
+        .unwrap();
+}
+
+#[test]
+fn long_chains_and_deep_nests_end() {
+    let long = format!(
+        "mmh 1\nblock f(x: f32[batch, feature]) -> like x {{\n  x{}\n}}\n",
+        " |> relu".repeat(3000)
+    );
+    let deep = format!("mmh 1\nlet a = {}1{}\n", "(".repeat(2000), ")".repeat(2000));
+    let sum = format!("mmh 1\nlet a = 1{}\n", " + 1".repeat(5000));
+    let repeats = "mmh 1\nseed 1\nblock a(x: f32[batch]) -> like x { x |> repeat(4000, relu) }\nblock b(x: f32[batch]) -> like x { x |> repeat(4000, a) }\nblock c(x: f32[batch]) -> like x { x |> repeat(4000, b) }\n";
+    for text in [long.as_str(), &deep, &sum, repeats] {
+        let checked = check(&Folder::examples(text), "main.mmh", &[]);
+        assert!(
+            checked.diagnostics.len() < 3,
+            "{:?}",
+            checked.diagnostics.first()
+        );
+    }
+}
