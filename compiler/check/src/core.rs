@@ -88,6 +88,10 @@ pub(crate) struct Cx<'p> {
     pub(crate) losses: Vec<LossParts>,
     pub(crate) poisoned: BTreeSet<usize>,
     pub(crate) hovers: Option<BTreeMap<Loc, String>>,
+    /// What an editor writes behind a place: a step's type, steps of an epoch, parameters of a model.
+    pub(crate) flows: BTreeMap<Loc, String>,
+    /// A parameter's size was left open, so parameters cannot be counted.
+    pub(crate) vague: bool,
     /// Mismatches of a model's result that a later message may explain better: the place of the size, and which.
     pub(crate) tentative: Vec<(Loc, usize)>,
     pub(crate) reading: Option<crate::data::Reading>,
@@ -129,6 +133,8 @@ impl<'p> Cx<'p> {
             losses: Vec::new(),
             poisoned: BTreeSet::new(),
             hovers: None,
+            flows: BTreeMap::new(),
+            vague: false,
             tentative: Vec::new(),
             reading: None,
             makes: BTreeMap::new(),
@@ -213,6 +219,14 @@ impl<'p> Cx<'p> {
         }
         if let Some(hovers) = &mut self.hovers {
             hovers.insert(loc, text());
+        }
+    }
+
+    /// Notes what an editor writes behind a place. The first note stays: a block is checked on its signature before it is
+    /// unfolded with the sizes of one call.
+    pub(crate) fn flow(&mut self, loc: Loc, text: String) {
+        if self.hovers.is_some() && !self.program.is_library(loc.source) {
+            self.flows.entry(loc).or_insert(text);
         }
     }
 

@@ -68,7 +68,12 @@ impl<'p> Cx<'p> {
                 let right = self.expr(rhs, scope);
                 self.binary(*op, left?, right?, loc)
             }
-            Expr::Pipe { lhs, rhs, .. } => self.pipe(lhs, rhs, scope),
+            Expr::Pipe { lhs, rhs, .. } => {
+                let value = self.pipe(lhs, rhs, scope)?;
+                let step = self.at(rhs.span());
+                self.note_step(step, &value);
+                Ok(value)
+            }
             Expr::Choice { default, space, .. } => self.choice(default, space, scope, loc),
             Expr::Range { lo, hi, .. } => {
                 let lo = self.expr(lo, scope);

@@ -38,14 +38,19 @@ impl<'p> Cx<'p> {
         inner.generic = true;
         inner.mode = Mode::Training;
         inner.hovers = self.hovers.take();
+        inner.flows = std::mem::take(&mut self.flows);
         inner.frames.push(crate::core::Frame {
             declared: index,
             call: crate::value::Loc::default(),
         });
         inner.enter_root(&block.name.text);
         let checked = inner.generic_body(block);
+        if checked.is_ok() {
+            inner.count_parameters(block);
+        }
         self.data = std::mem::take(&mut inner.data);
         self.hovers = inner.hovers.take();
+        self.flows = std::mem::take(&mut inner.flows);
         let tentative: Vec<_> = inner
             .tentative
             .iter()

@@ -10,22 +10,22 @@ use mmh_diag::{Code, Diagnostic, SourceId};
 use mmh_ir::plan::Part;
 use mmh_syntax::ast::{Expr, Field, Path, Section, SectionKind};
 
-const SEARCH: &[&str] = &["run", "maximize", "minimize", "method", "propose", "budget"];
-const EXPORT: &[&str] = &["model", "to", "verify"];
-const FEDERATE: &[&str] = &[
+pub(crate) const SEARCH: &[&str] = &["run", "maximize", "minimize", "method", "propose", "budget"];
+pub(crate) const EXPORT: &[&str] = &["model", "to", "verify"];
+pub(crate) const FEDERATE: &[&str] = &[
     "clients", "local", "invite", "wait", "combine", "privacy", "length", "watch",
 ];
 
-const METHODS: &[Choice] = &[("halving", &["rungs", "keep"]), ("full", &[])];
-const PROPOSALS: &[Choice] = &[("tpe", &["startup"]), ("random", &[]), ("grid", &[])];
-const TARGETS: &[Choice] = &[("onnx", &["path", "batch"]), ("safetensors", &["path"])];
-const VERIFY: &[Choice] = &[("close", &["on", "within"]), ("equal", &["on"])];
-const COMBINE: &[Choice] = &[
+pub(crate) const METHODS: &[Choice] = &[("halving", &["rungs", "keep"]), ("full", &[])];
+pub(crate) const PROPOSALS: &[Choice] = &[("tpe", &["startup"]), ("random", &[]), ("grid", &[])];
+pub(crate) const TARGETS: &[Choice] = &[("onnx", &["path", "batch"]), ("safetensors", &["path"])];
+pub(crate) const VERIFY: &[Choice] = &[("close", &["on", "within"]), ("equal", &["on"])];
+pub(crate) const COMBINE: &[Choice] = &[
     ("fedavg", &["weight"]),
     ("median", &[]),
     ("trimmed", &["share"]),
 ];
-const PRIVACY: &[Choice] = &[("gaussian", &["clip", "epsilon", "delta"]), ("none", &[])];
+pub(crate) const PRIVACY: &[Choice] = &[("gaussian", &["clip", "epsilon", "delta"]), ("none", &[])];
 
 impl<'p> Cx<'p> {
     /// Checks the sections of later versions and lists them.

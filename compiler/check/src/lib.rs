@@ -14,6 +14,7 @@ mod call;
 mod columns;
 mod core;
 mod data;
+pub mod editor;
 mod expr;
 mod forward;
 mod generic;
@@ -67,6 +68,8 @@ pub struct Checked {
     pub diagnostics: Vec<Diagnostic>,
     /// The texts that diagnostics point into; a [`SourceId`] is an index.
     pub sources: Vec<SourceText>,
+    /// What editors show beside the text, as far as it is known.
+    pub notes: editor::Notes,
 }
 
 /// Checks the recipe at `main`, its values replaced by `overrides` (`("fit.length", "2 epochs")`).
@@ -79,6 +82,7 @@ pub fn check(world: &dyn World, main: &str, overrides: &[(String, String)]) -> C
             recipe: None,
             diagnostics,
             sources,
+            notes: editor::Notes::default(),
         };
     }
     let mut cx = Cx::new(&program, vec![]);
@@ -114,6 +118,7 @@ pub fn check(world: &dyn World, main: &str, overrides: &[(String, String)]) -> C
         std::mem::take(&mut cx.data),
         cx.hovers.take().unwrap_or_default(),
     );
+    let notes = editor::Notes::new(&mut cx, &data, &hovers);
     drop(cx);
     let plans: Option<Vec<_>> = data.iter().map(data::DataSet::plan).collect();
     let recipe = match (failed, seed, plans) {
@@ -150,6 +155,7 @@ pub fn check(world: &dyn World, main: &str, overrides: &[(String, String)]) -> C
         recipe,
         diagnostics,
         sources,
+        notes,
     }
 }
 

@@ -11,7 +11,7 @@ use mmh_ir::plan::{Metric, MetricKind, Named};
 use mmh_ir::{DType, MapOp, ReduceKind};
 use mmh_syntax::ast::{Expr, Field};
 
-const METRICS: &[Choice] = &[
+pub(crate) const METRICS: &[Choice] = &[
     ("accuracy", &["predict", "label", "on"]),
     ("confusion", &["predict", "label", "on"]),
     ("loss", &["on"]),

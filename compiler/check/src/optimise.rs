@@ -10,13 +10,13 @@ use mmh_diag::{Code, Diagnostic, suggest};
 use mmh_ir::plan::{Curve, OptimiserGroup, Segment};
 use mmh_syntax::ast::{Expr, Field};
 
-const OPTIMISERS: &[Choice] = &[
+pub(crate) const OPTIMISERS: &[Choice] = &[
     ("sgd", &["lr", "momentum", "nesterov", "decay", "on"]),
     ("adam", &["lr", "betas", "epsilon", "decay", "on"]),
     ("adamw", &["lr", "betas", "epsilon", "decay", "on"]),
 ];
 
-const SCHEDULES: &[Choice] = &[
+pub(crate) const SCHEDULES: &[Choice] = &[
     ("warmup", &["length"]),
     ("cosine", &["length", "floor"]),
     ("linear", &["length", "from", "to"]),

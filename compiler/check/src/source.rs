@@ -11,13 +11,13 @@ use mmh_diag::{Code, Diagnostic};
 use mmh_ir::plan::{SplitKind, SplitPlan};
 use mmh_syntax::ast::{Expr, Section, SectionKind};
 
-const SOURCES: &[Choice] = &[
+pub(crate) const SOURCES: &[Choice] = &[
     ("csv", &["path", "blake3", "delimiter"]),
     ("idx", &["images", "labels"]),
     ("text", &["path", "window", "stride", "blake3"]),
 ];
 
-const SPLITS: &[Choice] = &[
+pub(crate) const SPLITS: &[Choice] = &[
     ("stratified", &["by", "train", "valid", "test"]),
     ("random", &["train", "valid", "test"]),
     ("sequential", &["train", "valid", "test"]),

@@ -23,7 +23,7 @@ pub(crate) enum Alternative<'p> {
     Number(i128),
 }
 
-const SPACES: &[Choice] = &[
+pub(crate) const SPACES: &[Choice] = &[
     ("choice", &[]),
     ("uniform", &["range"]),
     ("log", &["range"]),

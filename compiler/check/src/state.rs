@@ -96,6 +96,7 @@ impl<'p> Cx<'p> {
                 slot,
             ));
         }
+        self.vague |= shape.0.len() < dims.len();
         let slot = self.state.len();
         let value = self.push(Op::Input(Input::State(slot as u32)), &[], DType::F32, dims)?;
         self.state.push(StateDecl {

@@ -105,6 +105,9 @@ impl<'p> Cx<'p> {
         }
         let epoch = rows.as_ref().map_or(0, |(_, _, epoch)| *epoch);
         let steps = length_field.and_then(|field| self.steps_field(field, epoch));
+        if let (Ok(field), Ok(steps)) = (length_field, &steps) {
+            self.flow(self.at(field.value.span()), format!("{steps} steps"));
+        }
         let optimisers = self.optimisers(section, &settings, &name);
         let schedule = match settings.get("schedule") {
             Some(field) => self.schedule(field, epoch, steps.as_ref().ok().copied()),

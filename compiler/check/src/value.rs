@@ -136,6 +136,22 @@ pub(crate) const UNITS: &[(&str, UnitKind, f64)] = &[
 ];
 
 impl UnitKind {
+    /// What it measures, in words.
+    pub(crate) fn measures(self) -> &'static str {
+        match self {
+            Self::Epochs => "passes over the training rows",
+            Self::Steps => "updates of the parameters",
+            Self::Angle => "an angle",
+            Self::Pixels => "a distance in pixels",
+            Self::Seconds => "a time",
+            Self::Share => "a share of the whole",
+            Self::Bytes => "an amount of memory",
+            Self::Clients => "a number of clients",
+            Self::Rounds => "rounds of federated training",
+            Self::Trials => "trials of a search",
+        }
+    }
+
     /// The unit as written in help texts.
     pub(crate) fn word(self) -> &'static str {
         match self {
