@@ -134,6 +134,8 @@ impl fmt::Display for RunError {
     }
 }
 
+impl std::error::Error for RunError {}
+
 /// Something that runs programs.
 pub trait Device: Send + Sync {
     /// `interpret`, `cpu`, …

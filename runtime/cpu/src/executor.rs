@@ -15,6 +15,7 @@ use mmh_ir::{DType, Input};
 use mmh_lower::schedule::{Home, Output, Schedule, Step};
 use mmh_lower::{View, lower};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The processor, with a number of threads and an instruction set.
 pub struct Cpu {
@@ -28,6 +29,34 @@ impl Cpu {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { cores } else { threads };
         Self { pool: Arc::new(Pool::new(threads)), isa: Isa::best(ceiling) }
+    }
+
+    /// Mean time of every step of a program over `runs` runs, with the step's text, in order.
+    ///
+    /// # Errors
+    /// As loading and running.
+    pub fn profile(
+        &self,
+        program: &Program,
+        state: &mut State,
+        feed: &Feed,
+        runs: u32,
+    ) -> Result<Vec<(String, Duration)>, RunError> {
+        let mut loaded = self.prepare(program)?;
+        loaded.run(state, feed)?;
+        let mut times = vec![Duration::ZERO; loaded.schedule.steps.len()];
+        let keys = words(feed);
+        for _ in 0..runs {
+            let memory = loaded.memory(state, feed, &keys)?;
+            let context = Context::new(&loaded.pool, loaded.isa).map_err(|e| RunError::Device(e.to_string()))?;
+            for (at, time) in times.iter_mut().enumerate() {
+                let began = Instant::now();
+                loaded.step(&context, &memory, at)?;
+                *time += began.elapsed();
+            }
+        }
+        let texts = loaded.schedule.steps.iter().map(mmh_lower::step_text);
+        Ok(texts.zip(times.into_iter().map(|t| t / runs.max(1))).collect())
     }
 
     /// The instruction set in use.
@@ -50,6 +79,12 @@ impl Device for Cpu {
     }
 
     fn load(&self, program: &Program, _state: &[StateDecl]) -> Result<Box<dyn Executable>, RunError> {
+        Ok(Box::new(self.prepare(program)?))
+    }
+}
+
+impl Cpu {
+    fn prepare(&self, program: &Program) -> Result<Loaded, RunError> {
         let schedule = lower(program);
         let wide = schedule.steps.iter().any(|s| match s {
             Step::Map(s) => s.args.len() > MOST,
@@ -78,7 +113,7 @@ impl Device for Cpu {
             .collect();
         let (compiled, jit) = compile(self.isa, &kernels).map_err(RunError::Device)?;
         let arena = AlignedBuffer::zeroed(schedule.arena.div_ceil(4));
-        Ok(Box::new(Loaded { schedule, compiled, more, _jit: jit, arena, pool: Arc::clone(&self.pool), isa: self.isa }))
+        Ok(Loaded { schedule, compiled, more, _jit: jit, arena, pool: Arc::clone(&self.pool), isa: self.isa })
     }
 }
 
@@ -99,8 +134,8 @@ unsafe impl Send for Loaded {}
 
 impl Executable for Loaded {
     fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
-        let words: Vec<Vec<i32>> = feed.keys.iter().map(|k| k.iter().map(|w| w.cast_signed()).collect()).collect();
-        let memory = self.memory(state, feed, &words)?;
+        let keys = words(feed);
+        let memory = self.memory(state, feed, &keys)?;
         let context = Context::new(&self.pool, self.isa).map_err(|e| RunError::Device(e.to_string()))?;
         for at in 0..self.schedule.commit {
             self.step(&context, &memory, at)?;
@@ -163,6 +198,11 @@ impl Loaded {
         }
         Ok(memory)
     }
+}
+
+/// Keys as the i32 words that programs read.
+fn words(feed: &Feed) -> Vec<Vec<i32>> {
+    feed.keys.iter().map(|k| k.iter().map(|w| w.cast_signed()).collect()).collect()
 }
 
 fn pointer(tensor: &Tensor, dtype: DType, elements: usize) -> Option<*mut u8> {

@@ -21,4 +21,5 @@ pub mod view;
 
 pub use lowering::lower;
 pub use schedule::Schedule;
+pub use text::step_text;
 pub use view::{BufferId, View};

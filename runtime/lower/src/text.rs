@@ -28,7 +28,7 @@ impl fmt::Display for Schedule {
             if n == self.commit {
                 writeln!(f, "-- guards --")?;
             }
-            writeln!(f, "{n}: {}", line(step))?;
+            writeln!(f, "{n}: {}", step_text(step))?;
         }
         for (n, kernel) in self.kernels.iter().enumerate() {
             write!(f, "k{n} = {kernel}")?;
@@ -37,7 +37,8 @@ impl fmt::Display for Schedule {
     }
 }
 
-fn line(step: &Step) -> String {
+/// One step as a line of text.
+pub fn step_text(step: &Step) -> String {
     let args = |list: &[crate::schedule::Arg]| {
         list.iter()
             .map(|a| format!("b{}{:?}", a.buffer.0, a.strides))
