@@ -161,6 +161,8 @@ impl Kernel {
                 "1" => "L::iadd(L::splat_i((*index.add(1)).wrapping_add(column as i32)), L::iota())".to_string(),
                 axis => format!("L::splat_i(*index.add({axis}))"),
             },
+            // Behind the places of 32 loops (`mmh_lower::kernel::PLACES`).
+            "Param" => format!("L::splat(f32::from_bits((*index.add(32 + {a})).cast_unsigned()))"),
             "F32" => format!("L::splat(f32::from_bits({:#x}))", float(a)),
             "I32" => format!("L::splat_i({a})"),
             "Shl" | "Shr" | "Sar" => format!("L::{}::<{}>({a})", name.to_lowercase(), args[1]),

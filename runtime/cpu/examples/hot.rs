@@ -24,7 +24,7 @@ fn programs(plan: &Plan) -> impl Iterator<Item = &Program> {
     trained.chain(plan.evaluations.iter().flat_map(|e| &e.programs))
 }
 
-/// What an executor asks for: every kernel, and the folding form of those that reduce along columns.
+/// What an executor asks for: every kernel, and the folding form of those that reduce along columns; constants lifted.
 fn kernels(program: &Program) -> Vec<Kernel> {
     let schedule = lower(program);
     let folding = schedule.steps.iter().filter_map(|step| match step {
@@ -33,7 +33,7 @@ fn kernels(program: &Program) -> Vec<Kernel> {
         }
         _ => None,
     });
-    folding.chain(schedule.kernels.iter().cloned()).collect()
+    folding.chain(schedule.kernels.iter().cloned()).map(|kernel| kernel.lifted().0).collect()
 }
 
 fn collect(paths: &[String]) -> Result<BTreeSet<Kernel>, String> {

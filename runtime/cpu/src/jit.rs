@@ -17,21 +17,28 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, default_libcall_names};
 use mmh_ir::DType;
-use mmh_lower::kernel::{Instr, Kernel, Kind, Mode, Pattern, Reg};
+use mmh_lower::kernel::{Instr, Kernel, Kind, Mode, PARAMETERS, PLACES, Pattern, Reg};
 
 /// `fn(pointers, row strides, column strides, rows, columns, index)`: strides in bytes, one per operand; `index` holds
-/// the first row, the first column, and the places of the outer loops.
+/// the first row, the first column, the places of the outer loops, and from [`PLACES`] on the constants handed over.
 pub(crate) type Entry = unsafe extern "C" fn(*const *mut u8, *const i64, *const i64, i64, i64, *const i32);
+
+/// A function and the constants it is handed: f32 bits, by number of parameter.
+#[derive(Clone, Copy)]
+pub(crate) struct Code {
+    pub(crate) function: Entry,
+    pub(crate) constants: [i32; PARAMETERS],
+}
 
 /// One kernel as machine code. The code lives as long as the [`Jit`] that made it.
 #[derive(Clone, Copy)]
 pub(crate) struct Compiled {
-    pub(crate) entry: Entry,
+    pub(crate) entry: Code,
 }
 
 /// The code of all of `kernels`: what the build brought, and the rest from a code generator, which starts only if needed.
 pub(crate) fn compile(isa: Isa, kernels: &[Kernel]) -> Result<(Vec<Compiled>, Option<Jit>), String> {
-    let found: Vec<Option<Entry>> = kernels.iter().map(|kernel| find(isa, kernel)).collect();
+    let found: Vec<Option<Code>> = kernels.iter().map(|kernel| find(isa, kernel)).collect();
     let rest: Vec<Kernel> = kernels.iter().zip(&found).filter(|(_, f)| f.is_none()).map(|(k, _)| k.clone()).collect();
     let mut jit = if rest.is_empty() { None } else { Some(Jit::new(isa)?) };
     let mut made = match &mut jit {
@@ -39,7 +46,7 @@ pub(crate) fn compile(isa: Isa, kernels: &[Kernel]) -> Result<(Vec<Compiled>, Op
         None => Vec::new(),
     }
     .into_iter();
-    let entry = |found: Option<Entry>| found.map(|entry| Compiled { entry }).or_else(|| made.next());
+    let entry = |found: Option<Code>| found.map(|entry| Compiled { entry }).or_else(|| made.next());
     let compiled: Option<Vec<Compiled>> = found.into_iter().map(entry).collect();
     Ok((compiled.ok_or("a kernel has no code")?, jit))
 }
@@ -113,8 +120,8 @@ impl Jit {
         module.finalize_definitions().map_err(|e| e.to_string())?;
         let entry = |id| {
             // SAFETY: the function was just compiled with the signature of `Entry`.
-            let entry = unsafe { std::mem::transmute::<*const u8, Entry>(module.get_finalized_function(id)) };
-            Compiled { entry }
+            let function = unsafe { std::mem::transmute::<*const u8, Entry>(module.get_finalized_function(id)) };
+            Compiled { entry: Code { function, constants: [0; PARAMETERS] } }
         };
         Ok(ids.into_iter().map(entry).collect())
     }
@@ -450,6 +457,12 @@ impl Body<'_, '_, '_, '_> {
         if self.wide() { self.e.f.ins().splat(F32X4, scalar) } else { scalar }
     }
 
+    fn parameter(&mut self, n: u8) -> Value {
+        let offset = (PLACES as i32 + i32::from(n)) * 4;
+        let scalar = self.e.f.ins().load(F32, MemFlagsData::trusted(), self.index, offset);
+        if self.wide() { self.e.f.ins().splat(F32X4, scalar) } else { scalar }
+    }
+
     fn integer(&mut self, n: i32) -> Value {
         let scalar = self.e.f.ins().iconst(I32, i64::from(n.cast_unsigned()));
         if self.wide() { self.e.f.ins().splat(I32X4, scalar) } else { scalar }
@@ -467,6 +480,7 @@ impl Body<'_, '_, '_, '_> {
             Instr::Load(n) => self.load(n as usize),
             Instr::Index(axis) => self.place(axis),
             Instr::F32(bits) => self.constant(bits),
+            Instr::Param(n) => self.parameter(n),
             Instr::I32(n) => self.integer(n),
             Instr::Add(a, b) => self.e.f.ins().fadd(v(a), v(b)),
             Instr::Sub(a, b) => self.e.f.ins().fsub(v(a), v(b)),

@@ -1,12 +1,13 @@
 //! Runs compiled kernels over loops, on all threads.
 #![expect(unsafe_code, reason = "kernels address operands by pointer; the schedule keeps them inside their buffers")]
 
-use crate::jit::Entry;
+use crate::jit::Code;
 use crate::pool::Pool;
+use mmh_lower::kernel::{PARAMETERS, PLACES};
 use mmh_lower::schedule::Arg;
 
 /// Operands and loops of a kernel at most.
-pub(crate) const MOST: usize = 32;
+pub(crate) const MOST: usize = PLACES;
 
 /// Elements of a kernel below which waking another thread costs more than it saves.
 const SERIAL: usize = 6_000;
@@ -39,17 +40,20 @@ impl Memory {
 /// A kernel with its operands, ready to run on parts of its loops.
 #[derive(Clone)]
 pub(crate) struct Launch {
-    pub(crate) entry: Entry,
+    entry: Code,
     pub(crate) pointers: [*mut u8; MOST],
     pub(crate) row: [i64; MOST],
     pub(crate) column: [i64; MOST],
-    pub(crate) index: [i32; MOST],
+    /// Places, then constants.
+    pub(crate) index: [i32; MOST + PARAMETERS],
     pub(crate) count: usize,
 }
 
 impl Launch {
-    pub(crate) fn new(entry: Entry) -> Self {
-        Self { entry, pointers: [std::ptr::null_mut(); MOST], row: [0; MOST], column: [0; MOST], index: [0; MOST], count: 0 }
+    pub(crate) fn new(entry: Code) -> Self {
+        let mut index = [0; MOST + PARAMETERS];
+        index[PLACES..].copy_from_slice(&entry.constants);
+        Self { entry, pointers: [std::ptr::null_mut(); MOST], row: [0; MOST], column: [0; MOST], index, count: 0 }
     }
 
     /// Adds an operand: its first element and byte strides along rows and columns.
@@ -64,7 +68,7 @@ impl Launch {
     pub(crate) fn run(&self, rows: usize, columns: usize) {
         // SAFETY: pointers and strides stay inside their buffers for these rows and columns (the schedule's loops).
         unsafe {
-            (self.entry)(self.pointers.as_ptr(), self.row.as_ptr(), self.column.as_ptr(), rows as i64, columns as i64, self.index.as_ptr());
+            (self.entry.function)(self.pointers.as_ptr(), self.row.as_ptr(), self.column.as_ptr(), rows as i64, columns as i64, self.index.as_ptr());
         }
     }
 }
@@ -78,7 +82,7 @@ pub(crate) fn places(mut flat: usize, sizes: &[usize], out: &mut [usize]) {
 }
 
 /// Runs a kernel over nested loops; `args` are its operands in order.
-pub(crate) fn map(pool: &Pool, memory: &Memory, entry: Entry, loops: &[usize], args: &[Arg]) {
+pub(crate) fn map(pool: &Pool, memory: &Memory, entry: Code, loops: &[usize], args: &[Arg]) {
     let depth = loops.len();
     let (rows, columns) = (loops[depth - 2], loops[depth - 1]);
     let outer = &loops[..depth - 2];

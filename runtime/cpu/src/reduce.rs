@@ -4,7 +4,7 @@
 //! a time onto 64 lanes, each as wide as the columns, so that the inner loop runs along memory.
 #![expect(unsafe_code, reason = "kernels and lanes are addressed by pointer inside scratch memory and buffers")]
 
-use crate::jit::Entry;
+use crate::jit::Code;
 use crate::launch::{Launch, MOST, Memory, places};
 use crate::memory::scratch;
 use crate::pool::Pool;
@@ -111,8 +111,8 @@ fn finished(fold: Mode, value: f32) -> f32 {
 /// The kernels of a reduction: one that writes, one that folds onto memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Entries {
-    pub(crate) write: Entry,
-    pub(crate) more: Entry,
+    pub(crate) write: Code,
+    pub(crate) more: Code,
 }
 
 /// Loop sizes and byte strides of a step, split by role.
@@ -166,7 +166,7 @@ impl<'a> Frame<'a> {
 
     /// A launch whose operands stand at kept place `item` and reduced place `flat`; rows run along the innermost
     /// reduced loop (columns form) or along it as columns (rows form).
-    fn launch(&self, entry: Entry, item: usize, flat: usize) -> Launch {
+    fn launch(&self, entry: Code, item: usize, flat: usize) -> Launch {
         let mut launch = Launch::new(entry);
         let mut kept = [0usize; MOST];
         let mut reduced = [0usize; MOST];
@@ -281,7 +281,7 @@ fn short_rows(frame: &Frame<'_>, entries: Entries, item: usize, most: usize, spa
 }
 
 /// Computes the elements of `range` of an item into scratch, one line a root, `BLOCK` floats apart.
-fn fill(frame: &Frame<'_>, entry: Entry, item: usize, range: std::ops::Range<usize>, space: &mut [f32]) {
+fn fill(frame: &Frame<'_>, entry: Code, item: usize, range: std::ops::Range<usize>, space: &mut [f32]) {
     let inner = frame.reduced.last().copied().unwrap_or(1);
     let mut at = range.start;
     while at < range.end {

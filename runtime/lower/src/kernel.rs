@@ -6,9 +6,15 @@
 //! their one definition in `mmh-numerics`.
 
 use mmh_ir::DType;
-use mmh_numerics::Ops;
-use std::collections::BTreeMap;
+use mmh_numerics::{Ops, functions};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::OnceLock;
+
+/// Loops at most: places that [`Instr::Index`] may ask for.
+pub const PLACES: usize = 32;
+/// Constants at most that a kernel may be handed at run time.
+pub const PARAMETERS: usize = 16;
 
 /// The number of an instruction, and of the value it computes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +96,8 @@ pub enum Instr {
     Index(u8),
     /// f32 by its bits.
     F32(u32),
+    /// f32 handed over at run time: the constant that [`Kernel::lifted`] took out as number n.
+    Param(u8),
     I32(i32),
     Add(Reg, Reg),
     Sub(Reg, Reg),
@@ -149,6 +157,7 @@ impl Kernel {
                 DType::Bool => Kind::Mask,
             },
             Instr::F32(_)
+            | Instr::Param(_)
             | Instr::Add(..)
             | Instr::Sub(..)
             | Instr::Mul(..)
@@ -189,6 +198,32 @@ impl Kernel {
         }
     }
 
+    /// The kernel with constants of its own turned into parameters, and their bits by number: kernels that differ in a
+    /// rate, a count or an epsilon become one. Constants of the contract's functions and the plainest numbers stay.
+    pub fn lifted(&self) -> (Self, Vec<u32>) {
+        let mut kernel = self.clone();
+        let mut constants = Vec::new();
+        for instr in &mut kernel.body {
+            let Instr::F32(bits) = *instr else { continue };
+            if constants.len() < PARAMETERS && !fixed_constants().contains(&bits) {
+                *instr = Instr::Param(constants.len() as u8);
+                constants.push(bits);
+            }
+        }
+        (kernel, constants)
+    }
+
+    /// The kernel with its parameters replaced by constants: the reverse of [`Kernel::lifted`].
+    pub fn with_constants(&self, constants: &[u32]) -> Self {
+        let mut kernel = self.clone();
+        for instr in &mut kernel.body {
+            if let Instr::Param(n) = *instr {
+                *instr = Instr::F32(constants.get(usize::from(n)).copied().unwrap_or_default());
+            }
+        }
+        kernel
+    }
+
     /// The same kernel with every store in the given mode.
     pub fn with_mode(&self, mode: Mode) -> Self {
         let mut kernel = self.clone();
@@ -197,6 +232,62 @@ impl Kernel {
         }
         kernel
     }
+}
+
+/// Bits of the constants that no kernel hands over: they belong to the contract's functions, or stand for nothing else.
+fn fixed_constants() -> &'static BTreeSet<u32> {
+    static CONSTANTS: OnceLock<BTreeSet<u32>> = OnceLock::new();
+    CONSTANTS.get_or_init(|| {
+        let mut o = Recorder::default();
+        let (x, y, i) = (
+            o.emit(Instr::Load(0)),
+            o.emit(Instr::Load(1)),
+            o.emit(Instr::Load(2)),
+        );
+        let of_one = [
+            functions::exp,
+            functions::exp2,
+            functions::log,
+            functions::log2,
+            functions::tanh,
+            functions::sigmoid,
+            functions::silu,
+            functions::softplus,
+            functions::erf,
+            functions::erfc,
+            functions::gelu,
+            functions::sin,
+            functions::cos,
+            functions::rsqrt,
+        ];
+        for function in of_one {
+            function(&mut o, x);
+        }
+        functions::pow(&mut o, x, y);
+        functions::sin_cos_turn(&mut o, i);
+        let plain = [
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            0.5,
+            -0.5,
+            2.0,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::NAN,
+        ];
+        // Where floor changes its mind.
+        let plain = plain.into_iter().chain([8_388_608.0]).map(f32::to_bits);
+        let recorded = o.body.iter().filter_map(|instr| {
+            if let Instr::F32(bits) = instr {
+                Some(*bits)
+            } else {
+                None
+            }
+        });
+        recorded.chain(plain).collect()
+    })
 }
 
 impl fmt::Display for Kernel {

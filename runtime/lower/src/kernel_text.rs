@@ -1,6 +1,6 @@
 //! The text form of kernels, read back. What `Display` writes, [`Kernel::read`] takes; equal kernels have equal texts.
 
-use crate::kernel::{Instr, Kernel, Kind, Load, Mode, Pattern, Reg, Store};
+use crate::kernel::{Instr, Kernel, Kind, Load, Mode, PARAMETERS, PLACES, Pattern, Reg, Store};
 use mmh_ir::DType;
 
 impl Kernel {
@@ -144,8 +144,9 @@ impl Kernel {
         let int = || self.operand(a, Kind::Int);
         Ok(match name {
             "Load" => Instr::Load(read_number(a, self.loads.len())?),
-            "Index" => Instr::Index(read_number(a, 32)?),
+            "Index" => Instr::Index(read_number(a, PLACES)?),
             "F32" => Instr::F32(read_float(a)?),
+            "Param" => Instr::Param(read_number(a, PARAMETERS)?),
             "I32" => Instr::I32(a.parse().map_err(|_| "is no i32")?),
             "Neg" => Instr::Neg(float()?),
             "Abs" => Instr::Abs(float()?),
@@ -273,7 +274,7 @@ mod tests {
         let (i, j, m, n) = (of(Kind::Int), of(Kind::Int), of(Kind::Mask), of(Kind::Mask));
         let shift = draw.below(32) as u8;
         let bits = (draw.below(1 << 31) as u32).rotate_left(shift.into());
-        Some(match draw.below(40) {
+        Some(match draw.below(41) {
             0 => Instr::Load(draw.below(kernel.loads.len()) as u8),
             1 => Instr::Index(shift % 5),
             2 => Instr::F32(bits),
@@ -313,6 +314,7 @@ mod tests {
             36 => Instr::IEq(i?, j?),
             37 => Instr::IUlt(i?, j?),
             38 => Instr::ToInt(a?),
+            39 => Instr::Param(shift % PARAMETERS as u8),
             _ => Instr::ToFloat(i?),
         })
     }
@@ -388,6 +390,33 @@ mod tests {
         assert!(Kernel::read("").is_err());
         assert!(Kernel::read("kernel {").is_err());
         assert!(Kernel::read("kernel {\n}\nkernel {\n}").is_err());
+    }
+
+    #[test]
+    fn lifted_constants_go_back() {
+        let mut draw = Draw(9);
+        for _ in 0..300 {
+            let kernel = kernel(&mut draw).with_constants(&[0x3dcc_cccd; PARAMETERS]);
+            let (lifted, constants) = kernel.lifted();
+            assert!(constants.len() <= PARAMETERS);
+            assert_eq!(lifted.with_constants(&constants), kernel);
+            let free = |k: &Kernel| {
+                k.body
+                    .iter()
+                    .filter(|i| matches!(i, Instr::Param(_)))
+                    .count()
+            };
+            assert_eq!((free(&lifted), free(&kernel)), (constants.len(), 0));
+        }
+        let text = |rate: &str| {
+            format!(
+                "kernel {{\n r0 = F32({rate})\n r1 = F32(1.0)\n r2 = Mul(r0, r1)\n out f32 Unit Write r2\n}}"
+            )
+        };
+        let lifted = |rate: &str| Kernel::read(&text(rate)).expect("a kernel").lifted();
+        assert_eq!(lifted("0.1").0, lifted("0.001").0);
+        assert_eq!(lifted("0.1").1, [0.1f32.to_bits()]);
+        assert!(lifted("1.0").1.is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Kernels element by element: the definition that compiled kernels are held to.
 
 use mmh_ir::DType;
-use mmh_lower::kernel::{Instr, Kernel, Mode, Reg};
+use mmh_lower::kernel::{Instr, Kernel, Mode, PLACES, Reg};
 use mmh_numerics::{Ops, Scalar};
 
 /// One scalar of any kind, by its bits; truth values are 0 and 1.
@@ -27,6 +27,7 @@ pub(crate) unsafe fn evaluate(kernel: &Kernel, pointers: &[*mut u8], row_steps: 
                     // SAFETY: the caller's contract.
                     Instr::Load(n) => unsafe { load(kernel.loads[usize::from(n)].dtype, place(n.into())) },
                     Instr::Index(axis) => at(axis).cast_unsigned(),
+                    Instr::Param(n) => index[PLACES + usize::from(n)].cast_unsigned(),
                     instr => compute(instr, &values),
                 };
                 values.push(value);
@@ -89,7 +90,7 @@ fn compute(instr: Instr, values: &[Bits]) -> Bits {
     let i = |r: Reg| raw(r).cast_signed();
     let b = |r: Reg| raw(r) != 0;
     match instr {
-        Instr::Load(_) | Instr::Index(_) => 0,
+        Instr::Load(_) | Instr::Index(_) | Instr::Param(_) => 0,
         Instr::F32(bits) => bits,
         Instr::I32(n) => n.cast_unsigned(),
         Instr::Add(x, y) => o.add(f(x), f(y)).to_bits(),

@@ -3,9 +3,9 @@
 use super::evaluate::evaluate;
 use super::{check, find, generated};
 use crate::isa::Isa;
-use crate::jit::{Entry, Jit};
+use crate::jit::{Code, Entry, Jit};
 use mmh_ir::DType;
-use mmh_lower::kernel::{Kernel, Mode, Pattern};
+use mmh_lower::kernel::{Kernel, Mode, PARAMETERS, PLACES, Pattern};
 
 #[test]
 fn every_operation_is_sound_on_every_instruction_set_of_this_machine() {
@@ -21,6 +21,7 @@ fn hot_texts_are_canonical() {
         let kernel = Kernel::read(hot.text).expect("a kernel");
         assert_eq!(kernel.to_string(), hot.text);
         assert_eq!(Kernel::key(hot.text), hot.key);
+        assert!(kernel.lifted().1.is_empty(), "not lifted: {kernel}");
     }
     assert!(generated::HOT.is_sorted_by(|a, b| a.key < b.key));
 }
@@ -93,7 +94,8 @@ fn run(lowering: &dyn Fn(&[*mut u8], &[i64], &[i64], &[i32]), operands: &[Operan
     let pointers: Vec<*mut u8> = copies.iter_mut().map(|o| o.bytes[o.start..].as_mut_ptr()).collect();
     let rows: Vec<i64> = copies.iter().map(|o| o.row).collect();
     let columns: Vec<i64> = copies.iter().map(|o| o.column).collect();
-    let index: [i32; 32] = std::array::from_fn(|n| n as i32 * 5 + 3);
+    let constant = |n: usize| (n as f32 * 0.37 - 0.8).to_bits().cast_signed();
+    let index: [i32; PLACES + PARAMETERS] = std::array::from_fn(|n| if n < PLACES { n as i32 * 5 + 3 } else { constant(n - PLACES) });
     lowering(&pointers, &rows, &columns, &index);
     copies.into_iter().map(|o| o.bytes).collect()
 }
@@ -139,8 +141,8 @@ fn hot_and_generated_code_give_the_bits_of_the_evaluator() {
         let mut entries: Vec<(String, Entry)> = Vec::new();
         for (isa, jit) in &mut jits {
             let compiled = jit.compile(std::slice::from_ref(&kernel)).expect("compiles");
-            entries.push((format!("{isa} at run time"), compiled[0].entry));
-            entries.extend(find(*isa, &kernel).map(|entry| (format!("{isa} at build time"), entry)));
+            entries.push((format!("{isa} at run time"), compiled[0].entry.function));
+            entries.extend(find(*isa, &kernel).map(|code| (format!("{isa} at build time"), code.function)));
         }
         assert!(entries.len() > jits.len(), "no entry is found: {kernel}");
         holds(&mut draw, &kernel, &entries);
@@ -158,4 +160,53 @@ fn a_changed_kernel_is_not_found() {
         assert!(find(isa, &changed).is_none());
     }
     assert!(find(isa, &Kernel::default()).is_none());
+    let constants: [u32; PARAMETERS] = std::array::from_fn(|n| (0.3 + n as f32).to_bits());
+    let free = generated::HOT.iter().filter(|hot| hot.text.contains("Param(0)"));
+    for hot in free {
+        let kernel = Kernel::read(hot.text).expect("a kernel").with_constants(&constants);
+        let code = find(isa, &kernel).expect("found whatever its constants");
+        assert_eq!(code.constants.map(i32::cast_unsigned)[..kernel.lifted().1.len()], kernel.lifted().1);
+    }
+}
+
+/// Nanoseconds per element, the best of several runs.
+fn price(entry: Entry, operands: &[Operand], rows: i64, columns: i64) -> f64 {
+    let mut copies = operands.to_vec();
+    let pointers: Vec<*mut u8> = copies.iter_mut().map(|o| o.bytes[o.start..].as_mut_ptr()).collect();
+    let row: Vec<i64> = copies.iter().map(|o| o.row).collect();
+    let column: Vec<i64> = copies.iter().map(|o| o.column).collect();
+    let index = [0i32; PLACES + PARAMETERS];
+    let once = || {
+        let start = std::time::Instant::now();
+        for _ in 0..8 {
+            // SAFETY: operands have room for all rows and columns.
+            unsafe { entry(pointers.as_ptr(), row.as_ptr(), column.as_ptr(), rows, columns, index.as_ptr()) }
+        }
+        start.elapsed().as_secs_f64() * 1e9 / (8 * rows * columns) as f64
+    };
+    (0..40).map(|_| once()).fold(f64::INFINITY, f64::min)
+}
+
+/// `cargo test -p mmh-cpu --release --lib prices -- --ignored --nocapture`
+#[test]
+#[ignore = "measures"]
+fn prices_of_both_lowerings() {
+    let mut draw = Draw(13);
+    let isa = Isa::best(None);
+    let mut jit = Jit::new(isa).expect("a code generator");
+    println!("ns/element: run time, build time at 8 x 512; at 64 x 24");
+    for hot in generated::HOT {
+        let kernel = Kernel::read(hot.text).expect("a kernel");
+        let generated = jit.compile(std::slice::from_ref(&kernel)).expect("compiles")[0].entry.function;
+        let Some(Code { function: found, .. }) = find(isa, &kernel) else { continue };
+        let mut prices = String::new();
+        for (rows, columns) in [(8, 512), (64, 24)] {
+            let operands = operands(&mut draw, &kernel, rows, columns);
+            for entry in [generated, found] {
+                prices += &format!("{:8.3}", price(entry, &operands, rows as i64, columns as i64));
+            }
+        }
+        let strided = kernel.loads.iter().map(|l| l.pattern).chain(kernel.stores.iter().map(|s| s.pattern)).filter(|p| *p == Pattern::Strided).count();
+        println!("{prices}  {:016x} {} instructions, {} loads, {} stores, {strided} strided", hot.key, kernel.body.len(), kernel.loads.len(), kernel.stores.len());
+    }
 }
