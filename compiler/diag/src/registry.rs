@@ -96,7 +96,35 @@ codes! {
     RunDiskFull "run" "disk-full" "the run folder cannot be written";
     RunResumeMismatch "run" "resume-mismatch" "the run folder belongs to another recipe";
     RunDevice "run" "device" "a device is not there or was not admitted";
+    RunPlan "run" "plan" "a plan contradicts itself or its data";
+    RunIndexRange "run" "index-range" "a look-up reaches outside its table";
+    RunFile "run" "file" "a file of the run folder cannot be read or written";
+    RunDamaged "run" "damaged" "a file of the run folder is damaged";
+    RunBusy "run" "busy" "another process runs in the folder";
+    RunInterrupted "run" "interrupted" "the run was asked to end";
+    RunRequest "run" "request" "what was asked of a model does not fit it";
     LimitTooLarge "limit" "too-large" "the recipe exceeds a limit of the compiler";
+    LegacyIo "legacy" "io" "a pack cannot be read or written";
+    LegacyNotAPack "legacy" "not-a-pack" "a file is no pack of MMH-RS V1";
+    LegacyLookAlike "legacy" "look-alike" "a file only looks like a pack";
+    LegacyMalformed "legacy" "malformed" "the header of a pack is malformed";
+    LegacyTruncated "legacy" "truncated" "a pack ends early";
+    LegacyTrailingBytes "legacy" "trailing-bytes" "something follows the end of a pack";
+    LegacyFrame "legacy" "frame" "a zstd frame is damaged";
+    LegacyWindowTooLarge "legacy" "window-too-large" "a frame asks for too much memory";
+    LegacyOutputTooLarge "legacy" "output-too-large" "a pack decodes to too much";
+    LegacyTooManyRecords "legacy" "too-many-records" "a pack holds too many records";
+    LegacySizeMismatch "legacy" "size-mismatch" "a record has another size than it declares";
+    LegacyTotalMismatch "legacy" "total-mismatch" "the records do not add up";
+    LegacyContentId "legacy" "content-id" "the content is not the one the header names";
+    LegacyUnsafeName "legacy" "unsafe-name" "a name in a pack is unsafe";
+    LegacyDuplicateName "legacy" "duplicate-name" "a name occurs twice in a pack";
+    LegacyArchive "legacy" "archive" "the archive in a pack holds something else than plain files";
+    LegacyOutputExists "legacy" "output-exists" "a file is in the way";
+    LegacyPinMismatch "legacy" "pin-mismatch" "a pack is not the one that was pinned";
+    LegacyBadPin "legacy" "bad-pin" "a pin is no hash";
+    LegacyDocument "legacy" "document" "a manifest or a report cannot be understood";
+    LegacyReplayMismatch "legacy" "replay-mismatch" "a regenerated data set is not the recorded one";
 }
 
 impl Code {
