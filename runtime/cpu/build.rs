@@ -24,19 +24,25 @@ fn main() {
     }
     let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("hot.rs");
-    fs::write(&out, generate(&texts, sets(&arch))).unwrap_or_else(|e| panic!("{}: {e}", out.display()));
+    fs::write(&out, generate(&texts, sets(&arch)))
+        .unwrap_or_else(|e| panic!("{}: {e}", out.display()));
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "kernel")).collect();
+    let mut paths: Vec<PathBuf> = entries
+        .map(|e| e.path())
+        .filter(|p| p.extension().is_some_and(|e| e == "kernel"))
+        .collect();
     paths.sort();
     paths
 }
 
 /// Kernel texts as `Display` writes them.
 fn split(text: &str) -> Vec<String> {
-    let lines = text.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#'));
+    let lines = text
+        .lines()
+        .filter(|l| !l.trim().is_empty() && !l.starts_with('#'));
     let joined: String = lines.flat_map(|l| [l, "\n"]).collect();
     joined.split_inclusive("}\n").map(str::to_string).collect()
 }
@@ -57,12 +63,28 @@ struct Set {
 fn sets(arch: &str) -> &'static [Set] {
     match arch {
         "x86_64" => &[
-            Set { isa: "Avx2", lanes: "x86::Avx2", features: "avx2,fma" },
-            Set { isa: "Avx512", lanes: "x86::Avx512", features: "avx512f,avx2,fma" },
+            Set {
+                isa: "Avx2",
+                lanes: "x86::Avx2",
+                features: "avx2,fma",
+            },
+            Set {
+                isa: "Avx512",
+                lanes: "x86::Avx512",
+                features: "avx512f,avx2,fma",
+            },
         ],
-        "aarch64" => &[Set { isa: "Neon", lanes: "neon::Neon", features: "neon" }],
+        "aarch64" => &[Set {
+            isa: "Neon",
+            lanes: "neon::Neon",
+            features: "neon",
+        }],
         // Without vectors there is one lane, and no other code generator on some processors.
-        _ => &[Set { isa: "Scalar", lanes: "portable::One", features: "" }],
+        _ => &[Set {
+            isa: "Scalar",
+            lanes: "portable::One",
+            features: "",
+        }],
     }
 }
 
@@ -70,7 +92,10 @@ fn generate(texts: &BTreeMap<u64, String>, sets: &[Set]) -> String {
     let kernels: Vec<(&u64, &String)> = texts.iter().collect();
     let mut out = String::new();
     for (number, part) in kernels.chunks(MODULE).enumerate() {
-        let _ = writeln!(out, "mod part{number} {{\nuse super::super::*;\nuse super::super::lanes::Lanes;");
+        let _ = writeln!(
+            out,
+            "mod part{number} {{\nuse super::super::*;\nuse super::super::lanes::Lanes;"
+        );
         for (key, text) in part {
             out += &function(**key, &Kernel::read(text));
             for set in sets {
@@ -81,8 +106,14 @@ fn generate(texts: &BTreeMap<u64, String>, sets: &[Set]) -> String {
     }
     out += "pub(super) static HOT: &[Hot] = &[\n";
     for (at, (key, text)) in kernels.iter().enumerate() {
-        let entries: String = sets.iter().map(|s| format!("(Isa::{0}, part{1}::k{key:016x}_{0}), ", s.isa, at / MODULE)).collect();
-        let _ = writeln!(out, "Hot {{ key: {key:#x}, text: {text:?}, entries: &[{entries}] }},");
+        let entries: String = sets
+            .iter()
+            .map(|s| format!("(Isa::{0}, part{1}::k{key:016x}_{0}), ", s.isa, at / MODULE))
+            .collect();
+        let _ = writeln!(
+            out,
+            "Hot {{ key: {key:#x}, text: {text:?}, entries: &[{entries}] }},"
+        );
     }
     out += "];\n";
     out
@@ -91,7 +122,11 @@ fn generate(texts: &BTreeMap<u64, String>, sets: &[Set]) -> String {
 const PARAMETERS: &str = "pointers: *const *mut u8, row_steps: *const i64, column_steps: *const i64, rows: i64, columns: i64, index: *const i32";
 
 fn wrapper(key: u64, set: &Set) -> String {
-    let enable = if set.features.is_empty() { String::new() } else { format!("#[target_feature(enable = \"{}\")]\n", set.features) };
+    let enable = if set.features.is_empty() {
+        String::new()
+    } else {
+        format!("#[target_feature(enable = \"{}\")]\n", set.features)
+    };
     format!(
         "{enable}pub(super) unsafe extern \"C\" fn k{key:016x}_{}({PARAMETERS}) {{\n\
          unsafe {{ k{key:016x}::<{}>(pointers, row_steps, column_steps, rows, columns, index) }}\n}}\n",
@@ -118,17 +153,30 @@ enum Level {
 
 impl Kernel {
     fn read(text: &str) -> Self {
-        let mut kernel = Self { loads: Vec::new(), body: Vec::new(), stores: Vec::new() };
+        let mut kernel = Self {
+            loads: Vec::new(),
+            body: Vec::new(),
+            stores: Vec::new(),
+        };
         for line in text.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 ["kernel", "{"] | ["}"] => {}
-                ["in", _, dtype, pattern] => kernel.loads.push((dtype.to_string(), pattern.to_string())),
-                ["out", dtype, pattern, mode, value] => kernel.stores.push([dtype, pattern, mode, value].map(|s| s.to_string())),
+                ["in", _, dtype, pattern] => {
+                    kernel.loads.push((dtype.to_string(), pattern.to_string()))
+                }
+                ["out", dtype, pattern, mode, value] => kernel
+                    .stores
+                    .push([dtype, pattern, mode, value].map(|s| s.to_string())),
                 [_, "=", ..] => {
-                    let call = line.split_once("= ").and_then(|(_, call)| call.trim().strip_suffix(')')?.split_once('('));
+                    let call = line
+                        .split_once("= ")
+                        .and_then(|(_, call)| call.trim().strip_suffix(')')?.split_once('('));
                     let (name, args) = call.unwrap_or_else(|| panic!("no instruction: {line}"));
-                    kernel.body.push((name.to_string(), args.split(", ").map(str::to_string).collect()));
+                    kernel.body.push((
+                        name.to_string(),
+                        args.split(", ").map(str::to_string).collect(),
+                    ));
                 }
                 _ => panic!("no line of a kernel: {line}"),
             }
@@ -140,10 +188,21 @@ impl Kernel {
         let mut levels: Vec<Level> = Vec::new();
         for (name, args) in &self.body {
             let level = match (name.as_str(), args[0].as_str()) {
-                ("Load", n) => if self.loads[number(n)].1 == "Splat" { Level::Row } else { Level::Column },
+                ("Load", n) => {
+                    if self.loads[number(n)].1 == "Splat" {
+                        Level::Row
+                    } else {
+                        Level::Column
+                    }
+                }
                 ("Index", "0") => Level::Row,
                 ("Index", "1") => Level::Column,
-                _ => args.iter().filter_map(|a| a.strip_prefix('r')).map(|r| levels[number(r)]).max().unwrap_or(Level::Once),
+                _ => args
+                    .iter()
+                    .filter_map(|a| a.strip_prefix('r'))
+                    .map(|r| levels[number(r)])
+                    .max()
+                    .unwrap_or(Level::Once),
             };
             levels.push(level);
         }
@@ -158,7 +217,10 @@ impl Kernel {
             "Load" => self.load(number(a), full),
             "Index" => match a {
                 "0" => "L::splat_i((*index).wrapping_add(row as i32))".to_string(),
-                "1" => "L::iadd(L::splat_i((*index.add(1)).wrapping_add(column as i32)), L::iota())".to_string(),
+                "1" => {
+                    "L::iadd(L::splat_i((*index.add(1)).wrapping_add(column as i32)), L::iota())"
+                        .to_string()
+                }
                 axis => format!("L::splat_i(*index.add({axis}))"),
             },
             // Behind the places of 32 loops (`mmh_lower::kernel::PLACES`).
@@ -177,7 +239,9 @@ impl Kernel {
             (_, "Splat") => format!("L::splat_i(i32::from(p{n}.read()))"),
             ("f32" | "i32", "Unit") => format!("L::load::<{full}>(p{n}.offset(column * 4), count)"),
             (_, "Unit") => format!("L::load_u8::<{full}>(p{n}.offset(column), count)"),
-            ("f32" | "i32", _) => format!("L::gather::<{full}>(p{n}.offset(column * c{n}), c{n}, count)"),
+            ("f32" | "i32", _) => {
+                format!("L::gather::<{full}>(p{n}.offset(column * c{n}), c{n}, count)")
+            }
             _ => format!("L::gather_u8::<{full}>(p{n}.offset(column * c{n}), c{n}, count)"),
         };
         match dtype.as_str() {
@@ -190,8 +254,16 @@ impl Kernel {
     fn store(&self, s: usize, full: bool) -> String {
         let [dtype, pattern, mode, value] = &self.stores[s];
         let n = self.loads.len() + s;
-        let (size, bytes) = if dtype == "f32" || dtype == "i32" { (4, "") } else { (1, "_u8") };
-        let place = if pattern == "Unit" { format!("p{n}.offset(column * {size})") } else { format!("p{n}.offset(column * c{n})") };
+        let (size, bytes) = if dtype == "f32" || dtype == "i32" {
+            (4, "")
+        } else {
+            (1, "_u8")
+        };
+        let place = if pattern == "Unit" {
+            format!("p{n}.offset(column * {size})")
+        } else {
+            format!("p{n}.offset(column * c{n})")
+        };
         let old = match pattern.as_str() {
             "Unit" => format!("L::load::<{full}>({place}, count)"),
             _ => format!("L::gather::<{full}>({place}, c{n}, count)"),
@@ -215,15 +287,30 @@ impl Kernel {
 /// is computed once a row, what does not change at all once.
 fn function(key: u64, kernel: &Kernel) -> String {
     let levels = kernel.levels();
-    let moving: Vec<&str> = kernel.loads.iter().map(|l| l.1.as_str()).chain(kernel.stores.iter().map(|s| s[1].as_str())).collect();
+    let moving: Vec<&str> = kernel
+        .loads
+        .iter()
+        .map(|l| l.1.as_str())
+        .chain(kernel.stores.iter().map(|s| s[1].as_str()))
+        .collect();
     let values = |level: Level, full: bool| -> String {
         let of_level = (0..kernel.body.len()).filter(|&at| levels[at] == level);
-        of_level.map(|at| format!("let r{at} = {};\n", kernel.value(at, full))).collect()
+        of_level
+            .map(|at| format!("let r{at} = {};\n", kernel.value(at, full)))
+            .collect()
     };
-    let stores = |full: bool| -> String { (0..kernel.stores.len()).map(|s| kernel.store(s, full)).collect() };
-    let mut out = format!("#[inline(always)]\nunsafe fn k{key:016x}<L: Lanes>({PARAMETERS}) {{\nunsafe {{\n");
+    let stores = |full: bool| -> String {
+        (0..kernel.stores.len())
+            .map(|s| kernel.store(s, full))
+            .collect()
+    };
+    let mut out =
+        format!("#[inline(always)]\nunsafe fn k{key:016x}<L: Lanes>({PARAMETERS}) {{\nunsafe {{\n");
     for (n, pattern) in moving.iter().enumerate() {
-        let _ = writeln!(out, "let mut p{n} = *pointers.add({n}); let s{n} = *row_steps.add({n}) as isize;");
+        let _ = writeln!(
+            out,
+            "let mut p{n} = *pointers.add({n}); let s{n} = *row_steps.add({n}) as isize;"
+        );
         if *pattern == "Strided" {
             let _ = writeln!(out, "let c{n} = *column_steps.add({n}) as isize;");
         }
@@ -253,7 +340,10 @@ fn number(text: &str) -> usize {
 fn float(text: &str) -> u32 {
     match text.strip_prefix("bits:0x") {
         Some(hex) => u32::from_str_radix(hex, 16).unwrap_or_else(|e| panic!("{text}: {e}")),
-        None => text.parse::<f32>().unwrap_or_else(|e| panic!("{text}: {e}")).to_bits(),
+        None => text
+            .parse::<f32>()
+            .unwrap_or_else(|e| panic!("{text}: {e}"))
+            .to_bits(),
     }
 }
 

@@ -60,17 +60,49 @@ pub(crate) fn first_fault(isa: Isa) -> Option<&'static str> {
 /// Signs of zero, subnormals, halves and ties, the edges of i32, infinities, NaN of both signs and kinds; as integers,
 /// the edges of both readings.
 const TRAPS: [u32; 32] = [
-    0x0000_0000, 0x8000_0000, 0x0000_0001, 0x8000_0001, 0x007f_ffff, 0x0080_0000, 0x3f80_0000, 0xbf80_0000,
-    0x3f80_0001, 0x3f7f_ffff, 0x3f00_0000, 0xbf00_0000, 0x4020_0000, 0xc020_0000, 0x3eaa_aaab, 0x1f80_0001,
-    0x4b00_0000, 0x4b80_0001, 0x4eff_ffff, 0x4f00_0000, 0xcf00_0000, 0xcf00_0001, 0x5f00_0000, 0xdf80_0000,
-    0x7f7f_ffff, 0xff7f_ffff, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffc0_0001, 0x7f80_0001, 0xffff_ffff,
+    0x0000_0000,
+    0x8000_0000,
+    0x0000_0001,
+    0x8000_0001,
+    0x007f_ffff,
+    0x0080_0000,
+    0x3f80_0000,
+    0xbf80_0000,
+    0x3f80_0001,
+    0x3f7f_ffff,
+    0x3f00_0000,
+    0xbf00_0000,
+    0x4020_0000,
+    0xc020_0000,
+    0x3eaa_aaab,
+    0x1f80_0001,
+    0x4b00_0000,
+    0x4b80_0001,
+    0x4eff_ffff,
+    0x4f00_0000,
+    0xcf00_0000,
+    0xcf00_0001,
+    0x5f00_0000,
+    0xdf80_0000,
+    0x7f7f_ffff,
+    0xff7f_ffff,
+    0x7f80_0000,
+    0xff80_0000,
+    0x7fc0_0000,
+    0xffc0_0001,
+    0x7f80_0001,
+    0xffff_ffff,
 ];
 
 type Vector = [u32; MOST_LANES];
 
 /// How floats are compared: NaN has one face.
 fn number(bits: u32) -> u32 {
-    if f32::from_bits(bits).is_nan() { 0x7fc0_0000 } else { bits }
+    if f32::from_bits(bits).is_nan() {
+        0x7fc0_0000
+    } else {
+        bits
+    }
 }
 
 /// How everything else is compared.
@@ -84,10 +116,20 @@ fn exact(bits: u32) -> u32 {
 unsafe fn fault<L: Lanes>() -> Option<&'static str> {
     for turn in 0..TRAPS.len() {
         for start in (0..TRAPS.len()).step_by(L::LANES) {
-            let pick = |from: usize, step: usize| -> Vector { std::array::from_fn(|n| TRAPS[(from + n * step) % TRAPS.len()]) };
-            let (a, b, c) = (pick(start, 1), pick(start + turn, 1), pick(start + 3 * turn, 5));
+            let pick = |from: usize, step: usize| -> Vector {
+                std::array::from_fn(|n| TRAPS[(from + n * step) % TRAPS.len()])
+            };
+            let (a, b, c) = (
+                pick(start, 1),
+                pick(start + turn, 1),
+                pick(start + 3 * turn, 5),
+            );
             // SAFETY: the caller's contract.
-            let found = unsafe { numbers::<L>(&a, &b, &c).or_else(|| integers::<L>(&a, &b)).or_else(|| truths::<L>(&a, &b, &c)) };
+            let found = unsafe {
+                numbers::<L>(&a, &b, &c)
+                    .or_else(|| integers::<L>(&a, &b))
+                    .or_else(|| truths::<L>(&a, &b, &c))
+            };
             if found.is_some() {
                 return found;
             }
@@ -121,18 +163,36 @@ unsafe fn numbers<L: Lanes>(a: &Vector, b: &Vector, c: &Vector) -> Option<&'stat
     unsafe {
         let load = |v: &Vector| L::load::<true>(v.as_ptr().cast(), L::LANES);
         let (x, y, z) = (load(a), load(b), load(c));
-        same!(L, number, "add", L::add(x, y), |n| o.add(f(a, n), f(b, n)).to_bits());
-        same!(L, number, "sub", L::sub(x, y), |n| o.sub(f(a, n), f(b, n)).to_bits());
-        same!(L, number, "mul", L::mul(x, y), |n| o.mul(f(a, n), f(b, n)).to_bits());
-        same!(L, number, "div", L::div(x, y), |n| o.div(f(a, n), f(b, n)).to_bits());
-        same!(L, number, "fma", L::fma(x, y, z), |n| o.fma(f(a, n), f(b, n), f(c, n)).to_bits());
+        same!(L, number, "add", L::add(x, y), |n| o
+            .add(f(a, n), f(b, n))
+            .to_bits());
+        same!(L, number, "sub", L::sub(x, y), |n| o
+            .sub(f(a, n), f(b, n))
+            .to_bits());
+        same!(L, number, "mul", L::mul(x, y), |n| o
+            .mul(f(a, n), f(b, n))
+            .to_bits());
+        same!(L, number, "div", L::div(x, y), |n| o
+            .div(f(a, n), f(b, n))
+            .to_bits());
+        same!(L, number, "fma", L::fma(x, y, z), |n| o
+            .fma(f(a, n), f(b, n), f(c, n))
+            .to_bits());
         same!(L, exact, "neg", L::neg(x), |n| o.neg(f(a, n)).to_bits());
         same!(L, exact, "abs", L::abs(x), |n| o.abs(f(a, n)).to_bits());
         same!(L, number, "sqrt", L::sqrt(x), |n| o.sqrt(f(a, n)).to_bits());
-        same!(L, number, "min", L::min(x, y), |n| o.min(f(a, n), f(b, n)).to_bits());
-        same!(L, number, "max", L::max(x, y), |n| o.max(f(a, n), f(b, n)).to_bits());
-        same!(L, exact, "to_int", L::from_bits(L::to_int(x)), |n| o.to_int(f(a, n)).cast_unsigned());
-        same!(L, number, "to_float", L::to_float(L::bits(x)), |n| o.to_float(a[n].cast_signed()).to_bits());
+        same!(L, number, "min", L::min(x, y), |n| o
+            .min(f(a, n), f(b, n))
+            .to_bits());
+        same!(L, number, "max", L::max(x, y), |n| o
+            .max(f(a, n), f(b, n))
+            .to_bits());
+        same!(L, exact, "to_int", L::from_bits(L::to_int(x)), |n| o
+            .to_int(f(a, n))
+            .cast_unsigned());
+        same!(L, number, "to_float", L::to_float(L::bits(x)), |n| o
+            .to_float(a[n].cast_signed())
+            .to_bits());
         same!(L, exact, "splat", L::splat(f(a, 0)), |_n| a[0]);
         same!(L, exact, "iota", L::from_bits(L::iota()), |n| n as u32);
     }
@@ -149,19 +209,43 @@ unsafe fn integers<L: Lanes>(a: &Vector, b: &Vector) -> Option<&'static str> {
     unsafe {
         let load = |v: &Vector| L::bits(L::load::<true>(v.as_ptr().cast(), L::LANES));
         let (x, y) = (load(a), load(b));
-        same!(L, exact, "iadd", L::from_bits(L::iadd(x, y)), |n| o.iadd(i(a, n), i(b, n)).cast_unsigned());
-        same!(L, exact, "isub", L::from_bits(L::isub(x, y)), |n| o.isub(i(a, n), i(b, n)).cast_unsigned());
-        same!(L, exact, "imul", L::from_bits(L::imul(x, y)), |n| o.imul(i(a, n), i(b, n)).cast_unsigned());
-        same!(L, exact, "iand", L::from_bits(L::iand(x, y)), |n| o.iand(i(a, n), i(b, n)).cast_unsigned());
-        same!(L, exact, "ior", L::from_bits(L::ior(x, y)), |n| o.ior(i(a, n), i(b, n)).cast_unsigned());
-        same!(L, exact, "ixor", L::from_bits(L::ixor(x, y)), |n| o.ixor(i(a, n), i(b, n)).cast_unsigned());
+        same!(L, exact, "iadd", L::from_bits(L::iadd(x, y)), |n| o
+            .iadd(i(a, n), i(b, n))
+            .cast_unsigned());
+        same!(L, exact, "isub", L::from_bits(L::isub(x, y)), |n| o
+            .isub(i(a, n), i(b, n))
+            .cast_unsigned());
+        same!(L, exact, "imul", L::from_bits(L::imul(x, y)), |n| o
+            .imul(i(a, n), i(b, n))
+            .cast_unsigned());
+        same!(L, exact, "iand", L::from_bits(L::iand(x, y)), |n| o
+            .iand(i(a, n), i(b, n))
+            .cast_unsigned());
+        same!(L, exact, "ior", L::from_bits(L::ior(x, y)), |n| o
+            .ior(i(a, n), i(b, n))
+            .cast_unsigned());
+        same!(L, exact, "ixor", L::from_bits(L::ixor(x, y)), |n| o
+            .ixor(i(a, n), i(b, n))
+            .cast_unsigned());
         same!(L, exact, "shl 0", L::from_bits(L::shl::<0>(x)), |n| a[n]);
-        same!(L, exact, "shl", L::from_bits(L::shl::<23>(x)), |n| o.shl(i(a, n), 23).cast_unsigned());
+        same!(L, exact, "shl", L::from_bits(L::shl::<23>(x)), |n| o
+            .shl(i(a, n), 23)
+            .cast_unsigned());
         same!(L, exact, "shr 0", L::from_bits(L::shr::<0>(x)), |n| a[n]);
-        same!(L, exact, "shr", L::from_bits(L::shr::<31>(x)), |n| o.shr(i(a, n), 31).cast_unsigned());
+        same!(L, exact, "shr", L::from_bits(L::shr::<31>(x)), |n| o
+            .shr(i(a, n), 31)
+            .cast_unsigned());
         same!(L, exact, "sar 0", L::from_bits(L::sar::<0>(x)), |n| a[n]);
-        same!(L, exact, "sar", L::from_bits(L::sar::<23>(x)), |n| o.sar(i(a, n), 23).cast_unsigned());
-        same!(L, exact, "splat_i", L::from_bits(L::splat_i(i(a, 0))), |_n| a[0]);
+        same!(L, exact, "sar", L::from_bits(L::sar::<23>(x)), |n| o
+            .sar(i(a, n), 23)
+            .cast_unsigned());
+        same!(
+            L,
+            exact,
+            "splat_i",
+            L::from_bits(L::splat_i(i(a, 0))),
+            |_n| a[0]
+        );
     }
     None
 }
@@ -180,19 +264,63 @@ unsafe fn truths<L: Lanes>(a: &Vector, b: &Vector, c: &Vector) -> Option<&'stati
         let (p, q) = (L::lt(x, y), L::le(y, z));
         let (one, two) = (|n: usize| f(a, n) < f(b, n), |n: usize| f(b, n) <= f(c, n));
         let shown = |m: L::M| L::from_bits(L::truth(m));
-        same!(L, exact, "lt", shown(p), |n| u32::from(o.lt(f(a, n), f(b, n))));
-        same!(L, exact, "le", shown(L::le(x, y)), |n| u32::from(o.le(f(a, n), f(b, n))));
-        same!(L, exact, "eq", shown(L::eq(x, y)), |n| u32::from(o.eq(f(a, n), f(b, n))));
-        same!(L, exact, "ne", shown(L::ne(x, y)), |n| u32::from(o.ne(f(a, n), f(b, n))));
-        same!(L, exact, "ilt", shown(L::ilt(L::bits(x), L::bits(y))), |n| u32::from(o.ilt(i(a, n), i(b, n))));
-        same!(L, exact, "ieq", shown(L::ieq(L::bits(x), L::bits(y))), |n| u32::from(o.ieq(i(a, n), i(b, n))));
-        same!(L, exact, "iult", shown(L::iult(L::bits(x), L::bits(y))), |n| u32::from(o.iult(i(a, n), i(b, n))));
-        same!(L, exact, "and_b", shown(L::and_b(p, q)), |n| u32::from(one(n) & two(n)));
-        same!(L, exact, "or_b", shown(L::or_b(p, q)), |n| u32::from(one(n) | two(n)));
-        same!(L, exact, "not_b", shown(L::not_b(p)), |n| u32::from(!one(n)));
-        same!(L, exact, "nonzero", shown(L::nonzero(L::bits(x))), |n| u32::from(a[n] != 0));
-        same!(L, exact, "select", L::select(p, x, z), |n| if one(n) { a[n] } else { c[n] });
-        same!(L, exact, "select_i", L::from_bits(L::select_i(q, L::bits(y), L::bits(x))), |n| if two(n) { b[n] } else { a[n] });
+        same!(L, exact, "lt", shown(p), |n| u32::from(
+            o.lt(f(a, n), f(b, n))
+        ));
+        same!(L, exact, "le", shown(L::le(x, y)), |n| u32::from(
+            o.le(f(a, n), f(b, n))
+        ));
+        same!(L, exact, "eq", shown(L::eq(x, y)), |n| u32::from(
+            o.eq(f(a, n), f(b, n))
+        ));
+        same!(L, exact, "ne", shown(L::ne(x, y)), |n| u32::from(
+            o.ne(f(a, n), f(b, n))
+        ));
+        same!(
+            L,
+            exact,
+            "ilt",
+            shown(L::ilt(L::bits(x), L::bits(y))),
+            |n| u32::from(o.ilt(i(a, n), i(b, n)))
+        );
+        same!(
+            L,
+            exact,
+            "ieq",
+            shown(L::ieq(L::bits(x), L::bits(y))),
+            |n| u32::from(o.ieq(i(a, n), i(b, n)))
+        );
+        same!(
+            L,
+            exact,
+            "iult",
+            shown(L::iult(L::bits(x), L::bits(y))),
+            |n| u32::from(o.iult(i(a, n), i(b, n)))
+        );
+        same!(L, exact, "and_b", shown(L::and_b(p, q)), |n| u32::from(
+            one(n) & two(n)
+        ));
+        same!(L, exact, "or_b", shown(L::or_b(p, q)), |n| u32::from(
+            one(n) | two(n)
+        ));
+        same!(L, exact, "not_b", shown(L::not_b(p)), |n| u32::from(!one(
+            n
+        )));
+        same!(L, exact, "nonzero", shown(L::nonzero(L::bits(x))), |n| {
+            u32::from(a[n] != 0)
+        });
+        same!(L, exact, "select", L::select(p, x, z), |n| if one(n) {
+            a[n]
+        } else {
+            c[n]
+        });
+        same!(
+            L,
+            exact,
+            "select_i",
+            L::from_bits(L::select_i(q, L::bits(y), L::bits(x))),
+            |n| if two(n) { b[n] } else { a[n] }
+        );
     }
     None
 }
@@ -219,22 +347,44 @@ unsafe fn memory<L: Lanes>() -> Option<&'static str> {
             if full {
                 L::store::<true>(to, L::gather::<true>(from, 4 * step, count), count);
                 L::scatter::<true>(far_to, 4 * step, L::load::<true>(from, count), count);
-                L::store_u8::<true>(near_bytes.as_mut_ptr(), L::gather_u8::<true>(from_bytes, step, count), count);
-                L::scatter_u8::<true>(far_bytes.as_mut_ptr(), step, L::load_u8::<true>(from_bytes, count), count);
+                L::store_u8::<true>(
+                    near_bytes.as_mut_ptr(),
+                    L::gather_u8::<true>(from_bytes, step, count),
+                    count,
+                );
+                L::scatter_u8::<true>(
+                    far_bytes.as_mut_ptr(),
+                    step,
+                    L::load_u8::<true>(from_bytes, count),
+                    count,
+                );
             } else {
                 L::store::<false>(to, L::gather::<false>(from, 4 * step, count), count);
                 L::scatter::<false>(far_to, 4 * step, L::load::<false>(from, count), count);
-                L::store_u8::<false>(near_bytes.as_mut_ptr(), L::gather_u8::<false>(from_bytes, step, count), count);
-                L::scatter_u8::<false>(far_bytes.as_mut_ptr(), step, L::load_u8::<false>(from_bytes, count), count);
+                L::store_u8::<false>(
+                    near_bytes.as_mut_ptr(),
+                    L::gather_u8::<false>(from_bytes, step, count),
+                    count,
+                );
+                L::scatter_u8::<false>(
+                    far_bytes.as_mut_ptr(),
+                    step,
+                    L::load_u8::<false>(from_bytes, count),
+                    count,
+                );
             }
         }
         for n in 0..ROOM {
             let taken = n < count;
             let spread = n % STEP == 0 && n / STEP < count;
-            if near[n] != if taken { words[n * STEP] } else { 7 } || far[n] != if spread { words[n / STEP] } else { 7 } {
+            if near[n] != if taken { words[n * STEP] } else { 7 }
+                || far[n] != if spread { words[n / STEP] } else { 7 }
+            {
                 return Some("memory of words");
             }
-            if near_bytes[n] != if taken { bytes[n * STEP] } else { 7 } || far_bytes[n] != if spread { bytes[n / STEP] } else { 7 } {
+            if near_bytes[n] != if taken { bytes[n * STEP] } else { 7 }
+                || far_bytes[n] != if spread { bytes[n / STEP] } else { 7 }
+            {
                 return Some("memory of bytes");
             }
         }

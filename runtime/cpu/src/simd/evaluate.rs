@@ -11,11 +11,22 @@ type Bits = u32;
 ///
 /// # Safety
 /// As for a compiled kernel: operands must be valid for all rows and columns.
-pub(crate) unsafe fn evaluate(kernel: &Kernel, pointers: &[*mut u8], row_steps: &[i64], column_steps: &[i64], rows: i64, columns: i64, index: &[i32]) {
+pub(crate) unsafe fn evaluate(
+    kernel: &Kernel,
+    pointers: &[*mut u8],
+    row_steps: &[i64],
+    column_steps: &[i64],
+    rows: i64,
+    columns: i64,
+    index: &[i32],
+) {
     let loads = kernel.loads.len();
     for row in 0..rows {
         for column in 0..columns {
-            let place = |n: usize| pointers[n].wrapping_offset((row * row_steps[n] + column * column_steps[n]) as isize);
+            let place = |n: usize| {
+                pointers[n]
+                    .wrapping_offset((row * row_steps[n] + column * column_steps[n]) as isize)
+            };
             let at = |axis: u8| match axis {
                 0 => index[0].wrapping_add(row as i32),
                 1 => index[1].wrapping_add(column as i32),
@@ -25,7 +36,9 @@ pub(crate) unsafe fn evaluate(kernel: &Kernel, pointers: &[*mut u8], row_steps: 
             for instr in &kernel.body {
                 let value = match *instr {
                     // SAFETY: the caller's contract.
-                    Instr::Load(n) => unsafe { load(kernel.loads[usize::from(n)].dtype, place(n.into())) },
+                    Instr::Load(n) => unsafe {
+                        load(kernel.loads[usize::from(n)].dtype, place(n.into()))
+                    },
                     Instr::Index(axis) => at(axis).cast_unsigned(),
                     Instr::Param(n) => index[PLACES + usize::from(n)].cast_unsigned(),
                     instr => compute(instr, &values),
@@ -73,7 +86,10 @@ unsafe fn folded(mode: Mode, dtype: DType, to: *const u8, value: Bits) -> Bits {
         return value;
     }
     // SAFETY: the caller's contract.
-    let (old, new) = (f32::from_bits(unsafe { load(dtype, to) }), f32::from_bits(value));
+    let (old, new) = (
+        f32::from_bits(unsafe { load(dtype, to) }),
+        f32::from_bits(value),
+    );
     let folded = match mode {
         Mode::Write => new,
         Mode::Sum => old + new,
@@ -107,7 +123,13 @@ fn compute(instr: Instr, values: &[Bits]) -> Bits {
         Instr::Le(x, y) => o.le(f(x), f(y)).into(),
         Instr::Eq(x, y) => o.eq(f(x), f(y)).into(),
         Instr::Ne(x, y) => o.ne(f(x), f(y)).into(),
-        Instr::Select(c, x, y) | Instr::SelectI(c, x, y) => if b(c) { raw(x) } else { raw(y) },
+        Instr::Select(c, x, y) | Instr::SelectI(c, x, y) => {
+            if b(c) {
+                raw(x)
+            } else {
+                raw(y)
+            }
+        }
         Instr::AndB(x, y) => o.and_b(b(x), b(y)).into(),
         Instr::OrB(x, y) => o.or_b(b(x), b(y)).into(),
         Instr::NotB(x) => o.not_b(b(x)).into(),

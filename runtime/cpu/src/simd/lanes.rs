@@ -78,7 +78,11 @@ pub(crate) trait Lanes: Copy {
         let count = if FULL { Self::LANES } else { count };
         for (n, lane) in lanes.iter_mut().enumerate().take(count) {
             // SAFETY: the caller vouches for the elements.
-            *lane = unsafe { from.offset(n as isize * step).cast::<f32>().read_unaligned() };
+            *lane = unsafe {
+                from.offset(n as isize * step)
+                    .cast::<f32>()
+                    .read_unaligned()
+            };
         }
         // SAFETY: the array holds a vector.
         unsafe { Self::load::<true>(lanes.as_ptr().cast(), Self::LANES) }
@@ -93,7 +97,11 @@ pub(crate) trait Lanes: Copy {
         let count = if FULL { Self::LANES } else { count };
         for (n, lane) in lanes.iter().enumerate().take(count) {
             // SAFETY: the caller vouches for the elements.
-            unsafe { to.offset(n as isize * step).cast::<f32>().write_unaligned(*lane) }
+            unsafe {
+                to.offset(n as isize * step)
+                    .cast::<f32>()
+                    .write_unaligned(*lane)
+            }
         }
     }
 

@@ -4,7 +4,10 @@
 //! at run time, stands in `hot/*.kernel`. `build.rs`
 //! turns those texts into Rust over [`lanes::Lanes`], whose vectors are as wide as the instruction set; the code generator
 //! of [`crate::jit`] takes all other kernels, at 128 bits. Read [`find`] first.
-#![expect(unsafe_code, reason = "vector instructions, over memory the caller vouches for")]
+#![expect(
+    unsafe_code,
+    reason = "vector instructions, over memory the caller vouches for"
+)]
 
 mod check;
 #[cfg(test)]
@@ -31,7 +34,14 @@ struct Hot {
 }
 
 mod generated {
-    #![allow(non_snake_case, unused_variables, unused_mut, clippy::all, unsafe_op_in_unsafe_fn, reason = "generated")]
+    #![allow(
+        non_snake_case,
+        unused_variables,
+        unused_mut,
+        clippy::all,
+        unsafe_op_in_unsafe_fn,
+        reason = "generated"
+    )]
     use super::{Hot, Isa};
     include!(concat!(env!("OUT_DIR"), "/hot.rs"));
 }
@@ -40,9 +50,15 @@ mod generated {
 pub(crate) fn find(isa: Isa, kernel: &Kernel) -> Option<Code> {
     let (kernel, bits) = kernel.lifted();
     let text = kernel.to_string();
-    let at = generated::HOT.binary_search_by_key(&Kernel::key(&text), |hot| hot.key).ok()?;
+    let at = generated::HOT
+        .binary_search_by_key(&Kernel::key(&text), |hot| hot.key)
+        .ok()?;
     let hot = generated::HOT.get(at).filter(|hot| hot.text == text)?;
     let (_, entry) = hot.entries.iter().find(|(of, _)| *of == isa)?;
-    let constants: [i32; PARAMETERS] = std::array::from_fn(|n| bits.get(n).map_or(0, |bits| bits.cast_signed()));
-    check::is_sound(isa).then_some(Code { function: *entry, constants })
+    let constants: [i32; PARAMETERS] =
+        std::array::from_fn(|n| bits.get(n).map_or(0, |bits| bits.cast_signed()));
+    check::is_sound(isa).then_some(Code {
+        function: *entry,
+        constants,
+    })
 }

@@ -62,7 +62,11 @@ impl Lanes for Neon {
         let mut lanes = [0f32; 4];
         // SAFETY: the caller vouches for the elements, 4 or fewer.
         unsafe {
-            std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr().cast(), if FULL { 16 } else { count * 4 });
+            std::ptr::copy_nonoverlapping(
+                from,
+                lanes.as_mut_ptr().cast(),
+                if FULL { 16 } else { count * 4 },
+            );
             vld1q_f32(lanes.as_ptr())
         }
     }
@@ -73,7 +77,11 @@ impl Lanes for Neon {
         // SAFETY: the caller vouches for the elements, 4 or fewer.
         unsafe {
             vst1q_f32(lanes.as_mut_ptr(), value);
-            std::ptr::copy_nonoverlapping(lanes.as_ptr().cast(), to, if FULL { 16 } else { count * 4 });
+            std::ptr::copy_nonoverlapping(
+                lanes.as_ptr().cast(),
+                to,
+                if FULL { 16 } else { count * 4 },
+            );
         }
     }
 

@@ -124,7 +124,10 @@ impl Lanes for Avx2 {
         unsafe {
             let first = _mm256_set1_epi32(0x0c08_0400);
             let fours = _mm256_shuffle_epi8(value, first);
-            let (low, high) = (_mm256_castsi256_si128(fours), _mm256_extracti128_si256::<1>(fours));
+            let (low, high) = (
+                _mm256_castsi256_si128(fours),
+                _mm256_extracti128_si256::<1>(fours),
+            );
             let bytes = _mm_cvtsi128_si64(_mm_unpacklo_epi32(low, high)).to_le_bytes();
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, if FULL { 8 } else { count });
         }
