@@ -242,9 +242,13 @@ impl Decisions {
                 .into_iter()
                 .chain([axis.clone()])
                 .collect(),
-            Op::Merge { .. }
-            | Op::Window(_)
-            | Op::Gather { .. }
+            // Places and taps nest where the windowed axis lay.
+            Op::Window(w) => of(node.inputs[0])
+                .into_iter()
+                .flat_map(|a| if a == w.axis { vec![w.out.clone(), w.tap.clone()] } else { vec![a] })
+                .collect(),
+            Op::Merge { axes, into } => merged_order(&of(node.inputs[0]), axes, into).unwrap_or_else(logical),
+            Op::Gather { .. }
             | Op::Random(_)
             | Op::Sample { .. }
             | Op::Input(_) => logical(),
@@ -255,6 +259,13 @@ impl Decisions {
             | Op::Composite(_) => logical(),
         }
     }
+}
+
+/// `order` after `axes` were flattened, if they lie side by side.
+fn merged_order(order: &[Axis], axes: &[Axis], into: &Axis) -> Option<Vec<Axis>> {
+    let first = order.iter().position(|a| Some(a) == axes.first())?;
+    let adjacent = order.get(first..first + axes.len()).is_some_and(|run| run == axes);
+    adjacent.then(|| [&order[..first], std::slice::from_ref(into), &order[first + axes.len()..]].concat())
 }
 
 /// `order` with the axes of `shape` it lacks: each goes behind the one before it in logical order.

@@ -4,7 +4,7 @@ use crate::expand::expand;
 use crate::kernel::{Instr, Kernel, Load, Mode, Pattern, Recorder, Reg, Store};
 use crate::schedule::{Arg, KernelId, Loop, MapStep, ReduceStep, Step};
 use crate::view::{BufferId, View, merged};
-use mmh_ir::{Axis, DType, Graph, Op, Shape, ValueId};
+use mmh_ir::{Axis, DType, Graph, Op, ReduceKind, Shape, ValueId};
 use mmh_numerics::Ops;
 use std::collections::BTreeMap;
 
@@ -30,8 +30,17 @@ struct Root {
     to: Operand,
 }
 
-/// Names of an expression's axes that differ from the loops': `(name, loop)`.
-pub(crate) type Renames = Vec<(Axis, Axis)>;
+/// Places of an expression's axes where they are not the loop of the same name.
+pub(crate) type Renames = Vec<(Axis, Place)>;
+
+/// Where an expression is computed along one of its axes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// Along a loop.
+    Loop(Axis),
+    /// At one place.
+    At(usize),
+}
 
 /// One kernel in the making.
 pub(crate) struct Group {
@@ -171,6 +180,7 @@ impl Group {
                     inner.sort();
                     self.expression(scene, node.inputs[0], &inner)
                 }
+                Op::Reduce { kind, over } => self.unrolled(scene, node.inputs[0], *kind, over, renames),
                 _ => self.expression(scene, node.inputs[0], renames),
             }
         };
@@ -178,16 +188,71 @@ impl Group {
         reg
     }
 
+    /// A short reduction element by element: the tree of a single group of lanes, or the scan of an arg max.
+    fn unrolled(&mut self, scene: &Scene<'_>, input: ValueId, kind: ReduceKind, over: &[Axis], renames: &Renames) -> Reg {
+        let shape = scene.graph.shape(input);
+        let sizes: Vec<usize> = over.iter().map(|a| shape.size(a).unwrap_or(1)).collect();
+        let mut lanes: Vec<Reg> = Vec::new();
+        for flat in 0..sizes.iter().product() {
+            let mut at = flat;
+            let mut inner: Renames = renames.iter().filter(|(name, _)| !over.contains(name)).cloned().collect();
+            for (axis, size) in over.iter().zip(&sizes).rev() {
+                inner.push((axis.clone(), Place::At(at % size)));
+                at /= size;
+            }
+            inner.sort();
+            lanes.push(self.expression(scene, input, &inner));
+        }
+        if kind == ReduceKind::ArgMax {
+            return self.first_largest(&lanes);
+        }
+        for half in [32, 16, 8, 4, 2, 1] {
+            for lane in half..lanes.len().min(2 * half) {
+                lanes[lane - half] = match kind {
+                    ReduceKind::Max => self.recorder.max(lanes[lane - half], lanes[lane]),
+                    ReduceKind::Min => self.recorder.min(lanes[lane - half], lanes[lane]),
+                    ReduceKind::Sum | ReduceKind::ArgMax => self.recorder.add(lanes[lane - half], lanes[lane]),
+                };
+            }
+            lanes.truncate(half);
+        }
+        let zero = self.recorder.f32(0.0);
+        match (kind, lanes.first()) {
+            (ReduceKind::Sum, Some(sum)) => *sum,
+            (_, Some(best)) => self.recorder.add(*best, zero),
+            (_, None) => zero,
+        }
+    }
+
+    fn first_largest(&mut self, elements: &[Reg]) -> Reg {
+        let mut place = self.recorder.i32(0);
+        let Some((&first, rest)) = elements.split_first() else { return place };
+        let mut best = first;
+        for (i, &element) in rest.iter().enumerate() {
+            let greater = self.recorder.lt(best, element);
+            let here = self.recorder.i32(i as i32 + 1);
+            place = self.recorder.select_i(greater, here, place);
+            best = self.recorder.select(greater, element, best);
+        }
+        place
+    }
+
     fn load(&mut self, view: &View, dtype: DType, renames: &Renames) -> Reg {
         let mut strides = vec![0isize; self.axes.rank()];
+        let mut offset = view.offset;
         for lane in view.lanes.iter().filter(|l| l.size != 1) {
-            if let Some(at) = self.axes.position(&renamed(&lane.axis, renames)) {
-                strides[at] += lane.stride;
+            match renamed(&lane.axis, renames) {
+                Place::Loop(axis) => {
+                    if let Some(at) = self.axes.position(&axis) {
+                        strides[at] += lane.stride;
+                    }
+                }
+                Place::At(at) => offset = offset.wrapping_add_signed(at as isize * lane.stride),
             }
         }
         let operand = Operand {
             buffer: view.buffer,
-            offset: view.offset,
+            offset,
             strides,
             dtype,
         };
@@ -204,7 +269,11 @@ impl Group {
 
     /// The index along an axis, numbered by its place in `axes` until the loops are settled.
     fn place(&mut self, axis: Option<&Axis>, renames: &Renames) -> Reg {
-        let at = axis.and_then(|a| self.axes.position(&renamed(a, renames)));
+        let at = match axis.map(|a| renamed(a, renames)) {
+            Some(Place::At(at)) => return self.recorder.i32(at as i32),
+            Some(Place::Loop(axis)) => self.axes.position(&axis),
+            None => None,
+        };
         match at {
             Some(at) if self.axes.0[at].size > 1 => self.recorder.emit(Instr::Index(at as u8)),
             _ => self.recorder.i32(0),
@@ -446,9 +515,7 @@ fn pattern(stride: isize) -> Pattern {
     }
 }
 
-fn renamed(axis: &Axis, renames: &Renames) -> Axis {
-    renames
-        .iter()
-        .find(|(name, _)| name == axis)
-        .map_or_else(|| axis.clone(), |(_, to)| to.clone())
+fn renamed(axis: &Axis, renames: &Renames) -> Place {
+    let found = renames.iter().find(|(name, _)| name == axis);
+    found.map_or_else(|| Place::Loop(axis.clone()), |(_, place)| place.clone())
 }

@@ -30,6 +30,11 @@ enum Item {
     Group(usize),
 }
 
+/// Elements, operands and operations up to which a reduction is unrolled into a kernel.
+const SHORT: usize = 16;
+const SHORT_OPERANDS: usize = 24;
+const SHORT_PRICE: usize = 256;
+
 /// How many groups back a root may look for company.
 const LOOK_BACK: usize = 16;
 
@@ -461,7 +466,7 @@ impl<'a> Lowering<'a> {
             return;
         }
         let node = self.graph.node(value);
-        let plain = plain && !matches!(node.op, Op::Rename { .. });
+        let plain = plain && !matches!(node.op, Op::Rename { .. } | Op::Reduce { .. });
         node.inputs.iter().for_each(|&v| self.leaves(v, plain, out));
     }
 
@@ -485,6 +490,11 @@ impl<'a> Lowering<'a> {
     fn reduce(&mut self, value: ValueId, kind: ReduceKind, over: &[Axis]) -> Result<(), Hazard> {
         let input = self.graph.node(value).inputs[0];
         let to = self.fresh(value, &self.layout(value));
+        if self.is_short(input, over) {
+            self.copy_into(value, &to)?;
+            self.define(value, to);
+            return Ok(());
+        }
         let fold = match kind {
             ReduceKind::Sum => Mode::Sum,
             ReduceKind::Max => Mode::Max,
@@ -514,6 +524,24 @@ impl<'a> Lowering<'a> {
         self.root(&Fate::Reduce(fold, over.to_vec()), input, value, &to)?;
         self.views[value.index()] = Some(to);
         Ok(())
+    }
+
+    /// Whether a reduction is so short that a kernel does it element by element.
+    fn is_short(&self, input: ValueId, over: &[Axis]) -> bool {
+        let length: usize = over.iter().filter_map(|a| self.graph.shape(input).size(a)).product();
+        let mut leaves = Vec::new();
+        self.leaves(input, false, &mut leaves);
+        (1..=SHORT).contains(&length) && length * leaves.len() <= SHORT_OPERANDS && length * self.inline_price(input) <= SHORT_PRICE
+    }
+
+    /// The price of an expression down to what has memory.
+    fn inline_price(&self, value: ValueId) -> usize {
+        let node = self.graph.node(value);
+        if self.views[value.index()].is_some() {
+            return 0;
+        }
+        let own = if let Op::Map(op) = &node.op { crate::expand::price(*op) } else { 0 };
+        own + node.inputs.iter().map(|&v| self.inline_price(v)).sum::<usize>()
     }
 
     /// A value that shows another's elements: a view where memory allows, otherwise a copy.
