@@ -78,11 +78,12 @@ pub fn check(world: &dyn World, main: &str, overrides: &[(String, String)]) -> C
     let sources = program.sources.clone();
     if diagnostics.iter().any(Diagnostic::is_error) {
         // What a broken text means is a guess, and a mistake found in a guess would mislead.
+        let notes = editor::Notes::of_broken(&program, world);
         return Checked {
             recipe: None,
             diagnostics,
             sources,
-            notes: editor::Notes::default(),
+            notes,
         };
     }
     let mut cx = Cx::new(&program, vec![]);
