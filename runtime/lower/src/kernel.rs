@@ -286,7 +286,9 @@ fn fixed_constants() -> &'static BTreeSet<u32> {
                 None
             }
         });
-        recorded.chain(plain).collect()
+        // Of these, people write numbers of few digits themselves: rates, counts.
+        let unlikely = |bits: &u32| f32::from_bits(*bits).to_string().len() > 4;
+        recorded.filter(unlikely).chain(plain).collect()
     })
 }
 

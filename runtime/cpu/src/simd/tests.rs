@@ -61,10 +61,8 @@ impl Draw {
             (_, 1) => self.next(),
             _ => {
                 let sign = self.next() & 0x8000_0000;
-                (0x3f80_0000 - (self.next() % 8 << 23)
-                    + (self.next() % 5 << 23)
-                    + (self.next() & 0x007f_ffff))
-                    | sign
+                let exponent = 120 + self.next() % 12;
+                sign | (exponent << 23) | (self.next() & 0x007f_ffff)
             }
         }
     }
@@ -123,11 +121,11 @@ fn operands(draw: &mut Draw, kernel: &Kernel, rows: usize, columns: usize) -> Ve
         .collect()
 }
 
+/// Pointers, row strides, column strides, index.
+type Lowering<'a> = &'a dyn Fn(&[*mut u8], &[i64], &[i64], &[i32]);
+
 /// Runs one lowering upon copies of the operands; gives what they hold then.
-fn run(
-    lowering: &dyn Fn(&[*mut u8], &[i64], &[i64], &[i32]),
-    operands: &[Operand],
-) -> Vec<Vec<u8>> {
+fn run(lowering: Lowering<'_>, operands: &[Operand]) -> Vec<Vec<u8>> {
     let mut copies = operands.to_vec();
     let pointers: Vec<*mut u8> = copies
         .iter_mut()
