@@ -88,6 +88,8 @@ pub(crate) struct Cx<'p> {
     pub(crate) losses: Vec<LossParts>,
     pub(crate) poisoned: BTreeSet<usize>,
     pub(crate) hovers: Option<BTreeMap<Loc, String>>,
+    /// The first type noted of a place: in a block, the one that its signature alone gives.
+    pub(crate) types: BTreeMap<Loc, String>,
     /// What an editor writes behind a place: a step's type, steps of an epoch, parameters of a model.
     pub(crate) flows: BTreeMap<Loc, String>,
     /// A parameter's size was left open, so parameters cannot be counted.
@@ -133,6 +135,7 @@ impl<'p> Cx<'p> {
             losses: Vec::new(),
             poisoned: BTreeSet::new(),
             hovers: None,
+            types: BTreeMap::new(),
             flows: BTreeMap::new(),
             vague: false,
             tentative: Vec::new(),
@@ -218,7 +221,9 @@ impl<'p> Cx<'p> {
             return;
         }
         if let Some(hovers) = &mut self.hovers {
-            hovers.insert(loc, text());
+            let text = text();
+            self.types.entry(loc).or_insert_with(|| text.clone());
+            hovers.insert(loc, text);
         }
     }
 

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// What is known of the places of a text, also where the recipe holds mistakes.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// The type of what stands at a place.
+    /// The type of what stands at a place; in a block, as its signature gives it.
     pub types: BTreeMap<Loc, String>,
     /// Behind a step of a flow its type, behind rows their number or the steps of an epoch, behind a length its steps,
     /// behind a model's name its number of parameters.
@@ -25,9 +25,9 @@ pub struct Notes {
 }
 
 impl Notes {
-    pub(crate) fn new(cx: &mut Cx<'_>, data: &[DataSet], types: &BTreeMap<Loc, String>) -> Self {
+    pub(crate) fn new(cx: &mut Cx<'_>, data: &[DataSet]) -> Self {
         Self {
-            types: types.clone(),
+            types: std::mem::take(&mut cx.types),
             flows: std::mem::take(&mut cx.flows),
             data: data.iter().map(|d| (d.span, d.facts.clone())).collect(),
         }
@@ -44,8 +44,8 @@ impl Notes {
         for declared in trainings {
             let _ = cx.check_train(declared);
         }
-        let (data, types) = (std::mem::take(&mut cx.data), cx.hovers.take());
-        Self::new(&mut cx, &data, &types.unwrap_or_default())
+        let data = std::mem::take(&mut cx.data);
+        Self::new(&mut cx, &data)
     }
 }
 

@@ -39,6 +39,7 @@ impl<'p> Cx<'p> {
         inner.mode = Mode::Training;
         inner.hovers = self.hovers.take();
         inner.flows = std::mem::take(&mut self.flows);
+        inner.types = std::mem::take(&mut self.types);
         inner.frames.push(crate::core::Frame {
             declared: index,
             call: crate::value::Loc::default(),
@@ -51,6 +52,7 @@ impl<'p> Cx<'p> {
         self.data = std::mem::take(&mut inner.data);
         self.hovers = inner.hovers.take();
         self.flows = std::mem::take(&mut inner.flows);
+        self.types = std::mem::take(&mut inner.types);
         let tentative: Vec<_> = inner
             .tentative
             .iter()

@@ -119,7 +119,7 @@ pub fn check(world: &dyn World, main: &str, overrides: &[(String, String)]) -> C
         std::mem::take(&mut cx.data),
         cx.hovers.take().unwrap_or_default(),
     );
-    let notes = editor::Notes::new(&mut cx, &data, &hovers);
+    let notes = editor::Notes::new(&mut cx, &data);
     drop(cx);
     let plans: Option<Vec<_>> = data.iter().map(data::DataSet::plan).collect();
     let recipe = match (failed, seed, plans) {

@@ -1,0 +1,148 @@
+//! What an editor asks of a recipe. A [`World`] and the path of a recipe flow in; out flows an [`Analysis`], which answers
+//! every question about the texts it was made of. Read [`Analysis::new`] first, then `names`, which says what every word of
+//! a text means.
+//!
+//! Everything is plain data: places are bytes in a text, nothing is read or written here, and no protocol is known.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod actions;
+mod calls;
+mod complete;
+mod docs;
+mod files;
+mod hints;
+mod hover;
+mod names;
+mod rename;
+mod scope;
+mod signature;
+mod symbols;
+#[cfg(test)]
+mod testing;
+mod tokens;
+
+pub use actions::Action;
+pub use complete::{Completion, CompletionKind};
+pub use files::SourceFile;
+pub use hints::Hint;
+pub use hover::Hover;
+pub use names::{Place, SymbolKind};
+pub use rename::{Change, RenameFault};
+pub use signature::{Parameter, Signature};
+pub use symbols::Outline;
+pub use tokens::{Token, TokenKind};
+
+use mmh_check::World;
+use mmh_check::editor::Notes;
+use mmh_diag::Diagnostic;
+use names::Names;
+use std::sync::Arc;
+
+/// Number of a file in [`Analysis::files`].
+pub type FileId = usize;
+
+/// The main file, which questions are about.
+pub const MAIN: FileId = 0;
+
+/// All that is known of one recipe at one moment.
+#[derive(Debug)]
+pub struct Analysis {
+    diagnostics: Vec<Diagnostic>,
+    files: Vec<Arc<SourceFile>>,
+    notes: Notes,
+    names: Names,
+}
+
+impl Analysis {
+    /// Reads and checks the recipe at `main` with all it uses. Never fails: what cannot be read is a diagnostic.
+    pub fn new(world: &dyn World, main: &str) -> Self {
+        let checked = mmh_check::check(world, main, &[]);
+        let files: Vec<Arc<SourceFile>> = checked
+            .sources
+            .into_iter()
+            .map(|source| files::of(source.path, source.text, source.library))
+            .collect();
+        let names = Names::of(&files);
+        Self {
+            diagnostics: checked.diagnostics,
+            files,
+            notes: checked.notes,
+            names,
+        }
+    }
+
+    /// What was found, in the order of the text; a label's source is a [`FileId`].
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    /// The main file, the files it uses and the standard library, in this order.
+    pub fn files(&self) -> &[Arc<SourceFile>] {
+        &self.files
+    }
+
+    /// The text of the main file.
+    pub fn text(&self) -> &str {
+        self.files.first().map_or("", |file| file.text.as_str())
+    }
+
+    /// The main file in the one layout.
+    pub fn formatted(&self) -> Option<String> {
+        let file = self.files.first()?;
+        Some(mmh_syntax::format(&file.tree))
+    }
+
+    /// Where the name at a byte is declared.
+    pub fn definition(&self, offset: u32) -> Option<Place> {
+        let found = self.names.at(MAIN, offset)?;
+        self.names.declaration(found)
+    }
+
+    fn file(&self, id: FileId) -> Option<&SourceFile> {
+        self.files.get(id).map(Arc::as_ref)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{analyse, marked};
+
+    #[test]
+    fn definitions_are_found_in_every_scope() {
+        for text in [
+            "mmh 1\nlet «depth» = 2\nlet twice = 2 * dep/*cursor*/th\n",
+            "mmh 1\nblock b(«x»: f32[batch, feature]) -> like x {\n  relu(/*cursor*/x)\n}\n",
+            "mmh 1\nblock b(x: f32[batch]) -> like x {\n  let «y» = relu(x)\n  y/*cursor*/ + x\n}\n",
+            "mmh 1\nblock b(x: f32[batch], «p»: float = 0.1) -> like x {\n  x\n}\nblock c(x: f32[batch]) -> like x {\n  x |> b(/*cursor*/p = 1)\n}\n",
+            "mmh 1\ndata d {\n  source = csv(\"d.csv\")\n  «label»: class[2] = source.y\n  split = stratified(by = label, train = 70%)\n}\ntrain t {\n  rows = d.train |> batch(2)\n  loss = cross_entropy(rows.x, rows./*cursor*/label)\n}\n",
+            "mmh 1\ntrain t {\n  «predict» = 1\n  loss = /*cursor*/predict\n}\n",
+            "mmh 1\nmodel «net»(x: f32[batch]) -> like x {\n  x\n}\ntrain t {\n  predict = /*cursor*/net(1)\n}\n",
+        ] {
+            let (text, cursor, wanted) = marked(text);
+            let analysis = analyse(&text);
+            let place = analysis.definition(cursor).expect(&text);
+            assert_eq!(
+                (place.file, place.span.text(&text)),
+                (0, wanted[0].text(&text)),
+                "{text}"
+            );
+            assert_eq!(place.span, wanted[0], "{text}");
+        }
+    }
+
+    #[test]
+    fn the_library_is_a_file_like_others() {
+        let (text, cursor, _) = marked(
+            "mmh 1\nblock b(x: f32[batch, feature]) -> like x {\n  x |> layer_/*cursor*/norm\n}\n",
+        );
+        let analysis = analyse(&text);
+        let place = analysis.definition(cursor).expect("a definition");
+        let file = &analysis.files()[place.file];
+        assert_eq!((file.path.as_str(), file.library), ("std/nn.mmh", true));
+        assert_eq!(place.span.text(&file.text), "layer_norm");
+    }
+}
