@@ -24,8 +24,9 @@ const EPOCH: u64 = 1 << 17;
 /// Set for good when the pool is dropped.
 const CLOSED_FOR_GOOD: u64 = 1 << 63;
 
-/// Pauses before a waiting thread gives its core away, when every thread has a core: some tens of microseconds.
-const SPINS: u32 = 1000;
+/// Pauses before a waiting thread gives its core away, when every thread has a core: some hundreds of
+/// microseconds, more than the steps between two that share work take. Waking a parked thread costs tens of them.
+const SPINS: u32 = 16_000;
 /// The same when threads outnumber cores: spinning would then keep the awaited thread from running.
 const SPINS_OVERSUBSCRIBED: u32 = 20;
 /// Yields between spinning and parking.
