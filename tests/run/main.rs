@@ -1,0 +1,7 @@
+//! Whole runs by the binary: killed and gone on with, with wrong numbers and wrong data, and what they leave behind.
+
+mod draws;
+mod faults;
+mod outputs;
+mod resume;
+mod support;
