@@ -4,7 +4,7 @@ use crate::core::Cx;
 use crate::expr::Scope;
 use crate::types::{Expected, Hidden};
 use crate::value::{Eval, Loc, Made, Reported, Rows, Tensor, Value};
-use crate::world::{DataFacts, SourceRequest};
+use crate::world::{DataFacts, FileRequest, SourceRequest};
 use mmh_diag::{Code, Diagnostic, suggest};
 use mmh_ir::plan::{
     ColumnKind, ColumnPlan, DataPlan, FilePlan, SourcePlan, SplitKind, SplitPlan, StatisticPlan,
@@ -294,25 +294,35 @@ impl DataSet {
     /// The plan of a set without mistakes.
     pub(crate) fn plan(&self) -> Option<DataPlan> {
         let mut hashes = self.facts.files.iter();
-        let mut file = |path: &str| FilePlan {
-            path: path.to_string(),
+        let mut file = |file: &FileRequest| FilePlan {
+            path: file.path.clone(),
             blake3: hashes.next().cloned().unwrap_or_default(),
+            within: file.within.clone(),
         };
         let source = match self.request.as_ref()? {
             SourceRequest::Csv { file: f, delimiter } => SourcePlan::Csv {
-                file: file(&f.path),
+                file: file(f),
                 delimiter: *delimiter,
             },
             SourceRequest::Idx { images, labels } => SourcePlan::Idx {
-                images: images.iter().map(|f| file(&f.path)).collect(),
-                labels: labels.iter().map(|f| file(&f.path)).collect(),
+                images: images.iter().map(&mut file).collect(),
+                labels: labels.iter().map(&mut file).collect(),
             },
             SourceRequest::Text {
                 file: f,
                 window,
                 stride,
             } => SourcePlan::Text {
-                file: file(&f.path),
+                file: file(f),
+                window: *window,
+                stride: *stride,
+            },
+            SourceRequest::Bytes {
+                file: f,
+                window,
+                stride,
+            } => SourcePlan::Bytes {
+                file: file(f),
                 window: *window,
                 stride: *stride,
             },

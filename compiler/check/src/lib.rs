@@ -20,6 +20,7 @@ mod forward;
 mod generic;
 mod kinds;
 mod later;
+mod legacy;
 mod makes;
 mod metrics;
 mod operators;

@@ -1,6 +1,6 @@
 //! `source` and `split` of data sections: the only place where the checker asks about files.
 
-use crate::call::Given;
+use crate::call::{Bound, Given};
 use crate::core::Cx;
 use crate::data::{DataColumn, DataSet};
 use crate::expr::Scope;
@@ -8,13 +8,25 @@ use crate::section::Choice;
 use crate::value::{Eval, Loc, Reported, UnitKind, Value};
 use crate::world::{DataFacts, DataFault, FileRequest, SourceRequest, World};
 use mmh_diag::{Code, Diagnostic};
-use mmh_ir::plan::{SplitKind, SplitPlan};
+use mmh_ir::plan::{SplitKind, SplitPlan, Within};
 use mmh_syntax::ast::{Expr, Section, SectionKind};
 
 pub(crate) const SOURCES: &[Choice] = &[
     ("csv", &["path", "blake3", "delimiter"]),
     ("idx", &["images", "labels"]),
     ("text", &["path", "window", "stride", "blake3"]),
+    (
+        "legacy",
+        &[
+            "path",
+            "blake3",
+            "as",
+            "file",
+            "window",
+            "stride",
+            "delimiter",
+        ],
+    ),
 ];
 
 pub(crate) const SPLITS: &[Choice] = &[
@@ -130,86 +142,7 @@ impl<'p> Cx<'p> {
             );
         }
         let (which, bound) = self.chosen(expr, SOURCES, "data source", &scope)?;
-        let text = |cx: &mut Self, name: &str| -> Eval<(String, Loc)> {
-            match cx.need(&bound, name)? {
-                (Value::Text(t), loc) => Ok((t, loc)),
-                (other, loc) => cx.fail(
-                    Code::SettingType,
-                    loc,
-                    format!("`{name}` is a text, not {}", other.kind()),
-                    "write it in quotes",
-                ),
-            }
-        };
-        let pin = |cx: &mut Self| -> Eval<Option<String>> {
-            match bound.get("blake3") {
-                None => Ok(None),
-                Some(_) => text(cx, "blake3")
-                    .and_then(|(t, loc)| cx.pinned(t, loc))
-                    .map(Some),
-            }
-        };
-        let request = match which {
-            0 => {
-                let (path, _) = text(self, "path")?;
-                let delimiter = match bound.get("delimiter") {
-                    None => None,
-                    Some(_) => text(self, "delimiter")?.0.chars().next(),
-                };
-                SourceRequest::Csv {
-                    file: FileRequest {
-                        path,
-                        blake3: pin(self)?,
-                    },
-                    delimiter,
-                }
-            }
-            1 => {
-                let images = self.files(&bound, "images")?;
-                let labels = self.files(&bound, "labels")?;
-                if images.len() != labels.len() {
-                    return self.fail(
-                        Code::TypeArgumentCount,
-                        loc,
-                        format!(
-                            "{} files of images and {} of labels",
-                            images.len(),
-                            labels.len()
-                        ),
-                        "give as many of one as of the other",
-                    );
-                }
-                SourceRequest::Idx { images, labels }
-            }
-            _ => {
-                let (path, _) = text(self, "path")?;
-                let window = self.size_arg(&bound, "window", None)?.integer();
-                let stride = match bound.get("stride") {
-                    Some(_) => self.size_arg(&bound, "stride", None)?.integer(),
-                    None => window,
-                };
-                let number = |n: Option<i128>| {
-                    n.and_then(|n| u64::try_from(n).ok())
-                        .filter(|n| (1..=1 << 20).contains(n))
-                };
-                let (Some(window), Some(stride)) = (number(window), number(stride)) else {
-                    return self.fail(
-                        Code::ValueRange,
-                        loc,
-                        "`window` and `stride` are whole numbers from 1 to 1,048,576",
-                        "",
-                    );
-                };
-                SourceRequest::Text {
-                    file: FileRequest {
-                        path,
-                        blake3: pin(self)?,
-                    },
-                    window,
-                    stride,
-                }
-            }
-        };
+        let request = self.request(which, &bound, loc)?;
         let at = bound
             .get("path")
             .or(bound.get("images"))
@@ -226,6 +159,105 @@ impl<'p> Cx<'p> {
         }
     }
 
+    fn request(&mut self, which: usize, bound: &Bound<'p, '_>, loc: Loc) -> Eval<SourceRequest> {
+        match which {
+            0 => Ok(SourceRequest::Csv {
+                file: self.file_arg(bound)?,
+                delimiter: self.delimiter(bound)?,
+            }),
+            1 => {
+                let images = self.files(bound, "images")?;
+                let labels = self.files(bound, "labels")?;
+                if images.len() != labels.len() {
+                    return self.fail(
+                        Code::TypeArgumentCount,
+                        loc,
+                        format!(
+                            "{} files of images and {} of labels",
+                            images.len(),
+                            labels.len()
+                        ),
+                        "give as many of one as of the other",
+                    );
+                }
+                Ok(SourceRequest::Idx { images, labels })
+            }
+            2 => {
+                let file = self.file_arg(bound)?;
+                let (window, stride) = self.windows(bound, None, loc)?;
+                Ok(SourceRequest::Text {
+                    file,
+                    window,
+                    stride,
+                })
+            }
+            _ => self.legacy(bound, loc),
+        }
+    }
+
+    /// `path` and `blake3`.
+    pub(crate) fn file_arg(&mut self, bound: &Bound<'p, '_>) -> Eval<FileRequest> {
+        let path = self.text_arg(bound, "path")?.0;
+        let blake3 = match bound.get("blake3") {
+            None => None,
+            Some(_) => {
+                let (text, loc) = self.text_arg(bound, "blake3")?;
+                Some(self.pinned(text, loc)?)
+            }
+        };
+        Ok(FileRequest {
+            path,
+            blake3,
+            within: Within::Plain,
+        })
+    }
+
+    pub(crate) fn delimiter(&mut self, bound: &Bound<'p, '_>) -> Eval<Option<char>> {
+        match bound.get("delimiter") {
+            None => Ok(None),
+            Some(_) => Ok(self.text_arg(bound, "delimiter")?.0.chars().next()),
+        }
+    }
+
+    pub(crate) fn text_arg(&mut self, bound: &Bound<'p, '_>, name: &str) -> Eval<(String, Loc)> {
+        match self.need(bound, name)? {
+            (Value::Text(text), loc) => Ok((text, loc)),
+            (other, loc) => self.fail(
+                Code::SettingType,
+                loc,
+                format!("`{name}` is a text, not {}", other.kind()),
+                "write it in quotes",
+            ),
+        }
+    }
+
+    /// `window`, which may have a default, and `stride`, which is `window` where it is not given.
+    pub(crate) fn windows(
+        &mut self,
+        bound: &Bound<'p, '_>,
+        default: Option<i128>,
+        loc: Loc,
+    ) -> Eval<(u64, u64)> {
+        let window = self.size_arg(bound, "window", default)?.integer();
+        let stride = match bound.get("stride") {
+            Some(_) => self.size_arg(bound, "stride", None)?.integer(),
+            None => window,
+        };
+        let number = |n: Option<i128>| {
+            n.and_then(|n| u64::try_from(n).ok())
+                .filter(|n| (1..=1 << 20).contains(n))
+        };
+        match (number(window), number(stride)) {
+            (Some(window), Some(stride)) => Ok((window, stride)),
+            _ => self.fail(
+                Code::ValueRange,
+                loc,
+                "`window` and `stride` are whole numbers from 1 to 1,048,576",
+                "",
+            ),
+        }
+    }
+
     fn pinned(&mut self, text: String, loc: Loc) -> Eval<String> {
         let hex = text.strip_prefix("blake3:").unwrap_or(&text).to_string();
         if hex.len() == 64 && hex.chars().all(|c| c.is_ascii_hexdigit()) {
@@ -239,7 +271,7 @@ impl<'p> Cx<'p> {
         )
     }
 
-    fn files(&mut self, bound: &crate::call::Bound<'p, '_>, name: &str) -> Eval<Vec<FileRequest>> {
+    fn files(&mut self, bound: &Bound<'p, '_>, name: &str) -> Eval<Vec<FileRequest>> {
         let (value, loc) = self.need(bound, name)?;
         let items = match value {
             Value::List(items) => items,
@@ -248,7 +280,11 @@ impl<'p> Cx<'p> {
         let mut files = Vec::new();
         for item in items {
             match item {
-                Value::Text(path) => files.push(FileRequest { path, blake3: None }),
+                Value::Text(path) => files.push(FileRequest {
+                    path,
+                    blake3: None,
+                    within: Within::Plain,
+                }),
                 other => {
                     return self.fail(
                         Code::SettingType,
@@ -274,7 +310,7 @@ impl<'p> Cx<'p> {
             message = format!("{message} ({})", place.join(", "));
         }
         let mut diagnostic = Diagnostic::error(fault.code, message).at(at.source, at.span, "");
-        if fault.code == Code::DataWrongHash
+        if matches!(fault.code, Code::DataWrongHash | Code::LegacyPinMismatch)
             && let Some(pin) = pin
         {
             diagnostic = diagnostic.and(pin.source, pin.span, "pinned here");
@@ -375,7 +411,7 @@ impl<'p> Cx<'p> {
     }
 
     /// A share in millionths.
-    fn share(&mut self, bound: &crate::call::Bound<'p, '_>, name: &str) -> Eval<u32> {
+    fn share(&mut self, bound: &Bound<'p, '_>, name: &str) -> Eval<u32> {
         let (value, loc) = self.need(bound, name)?;
         let share = match value {
             Value::Quantity(q) if q.kind == UnitKind::Share => q.value,

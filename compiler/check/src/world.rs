@@ -1,7 +1,7 @@
 //! What the checker asks of the outside: texts of files and facts about data. It does no IO itself.
 
 use mmh_diag::Code;
-use mmh_ir::plan::SplitPlan;
+use mmh_ir::plan::{SplitPlan, Within};
 
 /// The one trait for IO. Paths are as written in the recipe, relative to the recipe's folder.
 pub trait World {
@@ -36,6 +36,8 @@ pub struct FileRequest {
     pub path: String,
     /// The blake3 the recipe pins, 64 hexadecimal digits.
     pub blake3: Option<String>,
+    /// Where its content is.
+    pub within: Within,
 }
 
 /// A data source as a recipe names it.
@@ -64,6 +66,15 @@ pub enum SourceRequest {
         /// Characters from one row's start to the next's.
         stride: u64,
     },
+    /// Bytes cut into rows, each within one file of a pack.
+    Bytes {
+        /// The file.
+        file: FileRequest,
+        /// Bytes of a row.
+        window: u64,
+        /// Bytes from one row's start to the next's.
+        stride: u64,
+    },
 }
 
 /// What a source holds.
@@ -76,7 +87,7 @@ pub struct DataFacts {
     /// Rows of every pair of files, in order.
     pub rows_per_file: Vec<u64>,
     /// Columns, and vectors of columns, in the order of the file. An IDX source has `images` and `labels`; a text has none,
-    /// its `characters` and `next` are known.
+    /// its `characters` and `next` are known. Rows of bytes have `bytes` and `file`.
     pub columns: Vec<ColumnFact>,
     /// The distinct characters of a text, sorted.
     pub vocabulary: Vec<char>,
@@ -113,9 +124,9 @@ pub enum FactKind {
         /// Header names.
         fields: Vec<String>,
     },
-    /// Bytes of pictures.
+    /// Bytes of pictures, or of rows cut from files.
     Images {
-        /// Rows and columns.
+        /// Rows and columns; the length of a row.
         dims: Vec<u64>,
     },
     /// Labels of an IDX source.

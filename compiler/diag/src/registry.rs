@@ -106,6 +106,7 @@ codes! {
     LimitTooLarge "limit" "too-large" "the recipe exceeds a limit of the compiler";
     LegacyIo "legacy" "io" "a pack cannot be read or written";
     LegacyNotAPack "legacy" "not-a-pack" "a file is no pack of MMH-RS V1";
+    LegacyNotARecipe "legacy" "not-a-recipe" "a pack stands where a recipe is read";
     LegacyLookAlike "legacy" "look-alike" "a file only looks like a pack";
     LegacyMalformed "legacy" "malformed" "the header of a pack is malformed";
     LegacyTruncated "legacy" "truncated" "a pack ends early";

@@ -86,6 +86,16 @@ pub enum SourcePlan {
         /// Characters from one row's start to the next's.
         stride: u64,
     },
+    /// Bytes cut into rows of `window`, `stride` apart and never across two files of a pack; what is left over at a file's
+    /// end is no row.
+    Bytes {
+        /// The file, or the pack.
+        file: FilePlan,
+        /// Bytes per row.
+        window: u64,
+        /// Bytes from one row's start to the next's.
+        stride: u64,
+    },
 }
 
 /// One file with the hash of its bytes as stored.
@@ -93,8 +103,31 @@ pub enum SourcePlan {
 pub struct FilePlan {
     /// Path as written.
     pub path: String,
-    /// 64 hex digits, as pinned by the recipe or lock, or as found when the plan was made.
+    /// 64 hex digits, as pinned by the recipe or lock, or as found when the plan was made. Of the pack, where it is one.
     pub blake3: String,
+    /// Where its content is.
+    #[serde(default, skip_serializing_if = "Within::is_plain")]
+    pub within: Within,
+}
+
+/// Where the content of a data file is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Within {
+    /// In the file itself.
+    #[default]
+    Plain,
+    /// In a pack of MMH-RS V1, or in the one that a manifest names: all its files.
+    Pack,
+    /// In a pack: the file of this name.
+    PackFile(String),
+}
+
+impl Within {
+    /// Whether the file is no pack.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::Plain
+    }
 }
 
 /// One column as it is fed to programs.
@@ -125,7 +158,7 @@ pub enum ColumnKind {
         /// Levels in order.
         levels: Vec<String>,
     },
-    /// Pictures of an IDX source: u8.
+    /// Pictures of an IDX source, or rows of bytes: u8.
     Images,
     /// Labels of an IDX source: i32 below `classes`.
     Labels {

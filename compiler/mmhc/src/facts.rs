@@ -16,6 +16,7 @@ pub(crate) fn of(opened: &Opened) -> Result<DataFacts, DataError> {
         Opened::Csv(source) => table(source),
         Opened::Idx { images, labels } => pictures(images, labels),
         Opened::Text(source, window, stride) => text(source, *window, *stride),
+        Opened::Bytes(source) => bytes(source),
     }
 }
 
@@ -132,6 +133,32 @@ fn pictures(images: &[Source], labels: &[Source]) -> Result<DataFacts, DataError
     })
 }
 
+fn bytes(source: &Source) -> Result<DataFacts, DataError> {
+    let rows = source.rows() as u64;
+    let fact = |info: &ColumnInfo| {
+        let kind = match info.shape.is_empty() {
+            true => FactKind::Category {
+                levels: levels(source, &info.name)?,
+            },
+            false => FactKind::Images {
+                dims: info.shape.iter().map(|size| u64::from(*size)).collect(),
+            },
+        };
+        Ok(ColumnFact {
+            name: info.name.clone(),
+            kind,
+            missing: info.missing,
+        })
+    };
+    let columns: Result<Vec<ColumnFact>, DataError> = source.columns().iter().map(fact).collect();
+    Ok(DataFacts {
+        rows,
+        rows_per_file: vec![rows],
+        columns: columns?,
+        ..DataFacts::default()
+    })
+}
+
 fn text(source: &Source, window: u64, stride: u64) -> Result<DataFacts, DataError> {
     let mut vocabulary: Vec<char> = levels(source, "text")?
         .iter()
@@ -168,7 +195,7 @@ pub(crate) fn part_rows(
 
 fn rows_per_file(opened: &Opened) -> Vec<u64> {
     match opened {
-        Opened::Csv(source) => vec![source.rows() as u64],
+        Opened::Csv(source) | Opened::Bytes(source) => vec![source.rows() as u64],
         Opened::Idx { images, .. } => images.iter().map(|source| source.rows() as u64).collect(),
         Opened::Text(source, window, stride) => {
             vec![text_windows(source.rows() as u64, *window, *stride, NEXT)]
@@ -179,7 +206,9 @@ fn rows_per_file(opened: &Opened) -> Vec<u64> {
 /// Rows of every class of a column.
 fn class_rows(opened: &Opened, column: &str) -> Result<Vec<u64>, DataError> {
     let columns = match opened {
-        Opened::Csv(source) => vec![source.category(column, Missing::Refused)?],
+        Opened::Csv(source) | Opened::Bytes(source) => {
+            vec![source.category(column, Missing::Refused)?]
+        }
         Opened::Idx { labels, .. } => {
             let read = |source: &Source| source.category("values", Missing::Refused);
             labels

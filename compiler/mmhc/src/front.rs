@@ -5,6 +5,7 @@ use crate::outcome::{Exit, Failure};
 use crate::system;
 use crate::world::Disk;
 use mmh_check::{Recipe, SourceText};
+use mmh_diag::Code;
 use mmh_ir::Plan;
 use mmh_runtime::RecipeText;
 use std::path::Path;
@@ -23,26 +24,29 @@ pub(crate) struct Checked {
 
 /// Opens a recipe; `-` is stdin.
 pub(crate) fn open(recipe: &Path, json: bool) -> Result<Disk, Failure> {
-    if recipe.as_os_str() == "-" {
-        let text = system::read_stdin();
-        let text = text.map_err(|error| {
-            Failure::of(
-                Finding::file(Path::new("<stdin>"), &error),
-                json,
-                Exit::Fault,
-            )
-        })?;
+    let stdin = recipe.as_os_str() == "-";
+    let shown = if stdin { Path::new("<stdin>") } else { recipe };
+    let refused = |error| Failure::of(Finding::file(shown, &error), json, Exit::Fault);
+    if stdin {
+        let bytes = system::read_stdin_bytes().map_err(refused)?;
+        no_pack(shown, &bytes, json)?;
+        let text = system::text(bytes).map_err(refused)?;
         return Ok(Disk::of(recipe, Some(text)));
     }
     // Found out here, so that the message has the path as it was given.
-    match std::fs::File::open(recipe) {
-        Ok(_) => Ok(Disk::of(recipe, None)),
-        Err(error) => Err(Failure::of(
-            Finding::file(recipe, &error),
-            json,
-            Exit::Fault,
-        )),
-    }
+    let head = system::head(recipe, mmh_legacy::MAGIC_BYTES).map_err(refused)?;
+    no_pack(shown, &head, json)?;
+    Ok(Disk::of(recipe, None))
+}
+
+/// Refuses packs of MMH-RS V1, whose files have the ending of recipes.
+fn no_pack(shown: &Path, bytes: &[u8], json: bool) -> Result<(), Failure> {
+    let Some(refusal) = mmh_legacy::refuse_in_place_of_recipe(bytes) else {
+        return Ok(());
+    };
+    let message = format!("`{}`: {}", shown.display(), refusal.message);
+    let finding = Finding::error(Code::LegacyNotARecipe, message, refusal.help);
+    Err(Failure::of(finding, json, Exit::Fault))
 }
 
 /// Checks a recipe with some of its values replaced.

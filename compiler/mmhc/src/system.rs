@@ -44,15 +44,35 @@ pub(crate) fn width() -> Option<usize> {
 
 /// Reads a text that a person wrote, within limits.
 pub(crate) fn read_text(path: &Path) -> io::Result<String> {
-    read_limited(fs::File::open(path)?)
+    text(read_limited(fs::File::open(path)?)?)
 }
 
 /// Reads all of stdin, within limits.
 pub(crate) fn read_stdin() -> io::Result<String> {
+    text(read_stdin_bytes()?)
+}
+
+/// Reads all of stdin, within limits, whatever it is.
+pub(crate) fn read_stdin_bytes() -> io::Result<Vec<u8>> {
     read_limited(io::stdin().lock())
 }
 
-fn read_limited(from: impl Read) -> io::Result<String> {
+/// The text that bytes are.
+pub(crate) fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text in UTF-8"))
+}
+
+/// The first bytes of a file, at most so many; none of what is no plain file, as reading would take them away.
+pub(crate) fn head(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    let mut bytes = Vec::new();
+    if file.metadata()?.is_file() {
+        file.take(most as u64).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn read_limited(from: impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(RECIPE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > RECIPE_BYTES {
@@ -60,7 +80,7 @@ fn read_limited(from: impl Read) -> io::Result<String> {
             "it is larger than 16 MiB, which no recipe is",
         ));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not text in UTF-8"))
+    Ok(bytes)
 }
 
 /// Writes a file aside and gives it its name, so that it is never there in part. A link is followed; permissions are kept.

@@ -5,9 +5,10 @@ use crate::facts;
 use crate::lock::{self, Lock};
 use crate::system;
 use mmh_check::{DataFacts, DataFault, FileRequest, SourceRequest, TextFault, World};
-use mmh_data::{CsvOptions, DataError, Delimiter, Open, Source};
+use mmh_data::{CsvOptions, DataError, Delimiter, Limits, Open, Source};
 use mmh_diag::Code;
 use mmh_ir::plan::SplitPlan;
+use mmh_runtime::pack::DataFile;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -40,6 +41,8 @@ pub(crate) enum Opened {
     },
     /// A text, with its window and stride.
     Text(Source, u64, u64),
+    /// Rows of bytes.
+    Bytes(Source),
 }
 
 impl Disk {
@@ -145,6 +148,15 @@ impl Disk {
                 let source = self.file(file, |open| open.text())?;
                 Ok(Opened::Text(source, *window, *stride))
             }
+            SourceRequest::Bytes {
+                file,
+                window,
+                stride,
+            } => {
+                let path = self.folder.join(&file.path);
+                let source = self.data_file(file, &path).rows_of_bytes(*window, *stride)?;
+                Ok(Opened::Bytes(source))
+            }
         }
     }
 
@@ -154,9 +166,18 @@ impl Disk {
         read: impl FnOnce(Open<'_>) -> Result<Source, DataError>,
     ) -> Result<Source, DataError> {
         let path = self.folder.join(&file.path);
+        self.data_file(file, &path).read(read)
+    }
+
+    fn data_file<'a>(&'a self, file: &'a FileRequest, path: &'a Path) -> DataFile<'a> {
         let locked = self.locked.data.get(&file.path).map(String::as_str);
-        let pinned = file.blake3.as_deref().or(locked);
-        read(Open::path(&path).shown_as(&file.path).pinned(pinned))
+        DataFile {
+            path,
+            shown: &file.path,
+            pinned: file.blake3.as_deref().or(locked),
+            within: &file.within,
+            limits: Limits::default(),
+        }
     }
 
     /// A path as written, if it stays inside the folder.
@@ -186,7 +207,7 @@ impl Disk {
 impl Opened {
     fn sources(&self) -> Vec<&Source> {
         match self {
-            Self::Csv(source) | Self::Text(source, _, _) => vec![source],
+            Self::Csv(source) | Self::Text(source, _, _) | Self::Bytes(source) => vec![source],
             Self::Idx { images, labels } => images.iter().chain(labels).collect(),
         }
     }
@@ -194,7 +215,9 @@ impl Opened {
 
 fn files_of(request: &SourceRequest) -> Vec<&FileRequest> {
     match request {
-        SourceRequest::Csv { file, .. } | SourceRequest::Text { file, .. } => vec![file],
+        SourceRequest::Csv { file, .. }
+        | SourceRequest::Text { file, .. }
+        | SourceRequest::Bytes { file, .. } => vec![file],
         SourceRequest::Idx { images, labels } => images.iter().chain(labels).collect(),
     }
 }
@@ -295,6 +318,7 @@ mod tests {
         let file = |path: &str| FileRequest {
             path: path.into(),
             blake3: None,
+            within: mmh_ir::plan::Within::Plain,
         };
         let request = SourceRequest::Idx {
             images: vec![file("mnist/train-images-idx3-ubyte")],

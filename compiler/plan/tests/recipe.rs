@@ -22,9 +22,9 @@ impl World for Table {
 
     fn data_facts(&self, request: &SourceRequest) -> Result<DataFacts, DataFault> {
         let pinned = match request {
-            SourceRequest::Csv { file, .. } | SourceRequest::Text { file, .. } => {
-                file.blake3.clone()
-            }
+            SourceRequest::Csv { file, .. }
+            | SourceRequest::Text { file, .. }
+            | SourceRequest::Bytes { file, .. } => file.blake3.clone(),
             SourceRequest::Idx { .. } => None,
         };
         let fields = (0..64)

@@ -39,6 +39,7 @@ pub mod init;
 pub mod journal;
 pub mod model;
 pub mod observe;
+pub mod pack;
 pub mod predict;
 pub mod probe;
 mod read;

@@ -2,11 +2,12 @@
 
 use crate::data::Stored;
 use crate::failure::RunFailure;
+use crate::pack::DataFile;
 use crate::split::{NEXT, text_windows};
 use mmh_data::{Bitmap, Column, CsvOptions, Delimiter, Limits, Missing, Open, Source, Values};
 use mmh_ir::DType;
 use mmh_ir::device::Tensor;
-use mmh_ir::plan::{ColumnKind, ColumnPlan, DataPlan, FilePlan, SourcePlan};
+use mmh_ir::plan::{ColumnKind, ColumnPlan, DataPlan, FilePlan, SourcePlan, Within};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -37,6 +38,11 @@ pub(crate) fn decode(plan: &DataPlan, base: &Path, limits: Limits) -> Result<Dec
             window,
             stride,
         } => reader.text(plan, file, *window, *stride),
+        SourcePlan::Bytes {
+            file,
+            window,
+            stride,
+        } => reader.bytes(plan, file, *window, *stride),
     }
 }
 
@@ -50,18 +56,32 @@ pub(crate) fn read_rows(
     let source = match &plan.source {
         SourcePlan::Csv { .. } => open.csv(CsvOptions::default())?,
         SourcePlan::Idx { .. } => open.idx()?,
+        SourcePlan::Bytes { window, stride, .. } => {
+            let file = DataFile {
+                path,
+                shown: &path.display().to_string(),
+                pinned: None,
+                within: &Within::Plain,
+                limits: Limits::default(),
+            };
+            file.rows_of_bytes(*window, *stride)?
+        }
         SourcePlan::Text { .. } => {
             return Err(RunFailure::Request(
                 "a model of text takes a prompt, not a file".to_owned(),
             ));
         }
     };
+    let pictures = match &plan.source {
+        SourcePlan::Bytes { .. } => "bytes",
+        SourcePlan::Csv { .. } | SourcePlan::Idx { .. } | SourcePlan::Text { .. } => "values",
+    };
     let read = |(plan, wanted): (&ColumnPlan, &bool)| {
         if !wanted {
             return Ok(Tensor::zeros(plan.ty.dtype, 0));
         }
         let column = match &plan.kind {
-            ColumnKind::Images => source.numeric("values", Missing::Refused)?,
+            ColumnKind::Images => source.numeric(pictures, Missing::Refused)?,
             ColumnKind::Labels { classes } => source.class("values", *classes, Missing::Refused)?,
             ColumnKind::Numbers { .. }
             | ColumnKind::Levels { .. }
@@ -205,11 +225,42 @@ impl Reader<'_> {
         read: impl FnOnce(Open<'_>) -> Result<Source, mmh_data::DataError>,
     ) -> Result<Source, RunFailure> {
         let path = self.base.join(&file.path);
-        let open = Open::path(&path)
-            .shown_as(&file.path)
-            .pinned(Some(&file.blake3))
-            .limits(self.limits);
-        Ok(read(open)?)
+        Ok(self.file(file, &path).read(read)?)
+    }
+
+    fn file<'a>(&self, file: &'a FilePlan, path: &'a Path) -> DataFile<'a> {
+        DataFile {
+            path,
+            shown: &file.path,
+            pinned: Some(&file.blake3),
+            within: &file.within,
+            limits: self.limits,
+        }
+    }
+
+    fn bytes(
+        &self,
+        plan: &DataPlan,
+        file: &FilePlan,
+        window: u64,
+        stride: u64,
+    ) -> Result<Decoded, RunFailure> {
+        let path = self.base.join(&file.path);
+        let source = self.file(file, &path).rows_of_bytes(window, stride)?;
+        let column = |column: &ColumnPlan| match &column.kind {
+            ColumnKind::Images => {
+                let mut bytes = source.numeric("bytes", Missing::Refused)?;
+                bytes.name = column.name.clone();
+                Ok(bytes)
+            }
+            ColumnKind::Levels { .. } => table_column(&source, column),
+            ColumnKind::Numbers { .. }
+            | ColumnKind::Labels { .. }
+            | ColumnKind::Characters { .. } => Err(misfit(column)),
+        };
+        let columns: Result<Vec<Column>, RunFailure> = plan.columns.iter().map(column).collect();
+        let rows = narrow(source.rows())?;
+        finish(columns?, rows, rows, &[&source], &[file])
     }
 }
 

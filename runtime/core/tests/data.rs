@@ -12,6 +12,7 @@ fn file(folder: &Path, name: &str, bytes: &[u8]) -> FilePlan {
     FilePlan {
         path: name.into(),
         blake3: blake3::hash(bytes).to_hex().to_string(),
+        within: Within::Plain,
     }
 }
 
@@ -262,4 +263,166 @@ fn windows_of_a_text() {
             .len(),
         12
     );
+}
+
+/// A pack of the samples, copied into the folder.
+fn pack(folder: &Path, name: &str, within: Within) -> FilePlan {
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/../legacy/tests/samples");
+    let bytes = std::fs::read(Path::new(samples).join(name)).unwrap();
+    FilePlan {
+        within,
+        ..file(folder, "old.mmh", &bytes)
+    }
+}
+
+fn bytes_of(file: FilePlan, rows: u64, levels: &[&str]) -> DataPlan {
+    let levels = levels.iter().map(|level| (*level).to_owned()).collect();
+    let field = "file".into();
+    DataPlan {
+        name: "old".into(),
+        source: SourcePlan::Bytes {
+            file,
+            window: 1024,
+            stride: 1024,
+        },
+        columns: vec![
+            column("x", ColumnKind::Images, DType::U8, &[("byte", 1024)]),
+            column("y", ColumnKind::Levels { field, levels }, DType::I32, &[]),
+        ],
+        rows,
+        split: split(SplitKind::Sequential, [1_000_000, 0, 0]),
+        statistics: vec![],
+    }
+}
+
+#[test]
+fn rows_of_bytes_of_a_pack() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        "a_large.bin",
+        "b_medium.txt",
+        "c_small_1024.bin",
+        "e_small_markers.bin",
+        "h_small.json",
+        "tiny_files.blob",
+    ];
+    for release in ["v1.0.2", "v1.1.0", "v1.2.0"] {
+        let whole = pack(folder.path(), &format!("{release}/dir.mmh"), Within::Pack);
+        let plan = bytes_of(whole, 1165, &files);
+        let data = load(&plan, folder.path()).unwrap();
+        // The blob, then files of 1, 3, 2, 112 and 1046 whole rows.
+        let rows = data.rows(Part::Train).len();
+        assert_eq!(rows, 1165);
+        let [Tensor::U8(bytes), Tensor::I32(classes)] = &gather(&data, &[0, 1, 2, 6, 7, 1164])[..]
+        else {
+            panic!("bytes and classes");
+        };
+        assert_eq!(classes, &[5, 2, 3, 4, 1, 0]);
+        assert!(bytes[4 * 1024..].starts_with(b"medium compressible line"));
+
+        let name = Within::PackFile("b_medium.txt".into());
+        let one = pack(folder.path(), &format!("{release}/dir.mmh"), name);
+        let one = load(&bytes_of(one, 112, &["b_medium.txt"]), folder.path()).unwrap();
+        assert_eq!(one.rows(Part::Train).len(), 112);
+    }
+}
+
+#[test]
+fn a_table_and_a_text_in_a_pack() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = Within::PackFile("z_small.csv".into());
+    let table = DataPlan {
+        source: SourcePlan::Csv {
+            file: pack(folder.path(), "v1.1.0/many_tiny.mmh", name),
+            delimiter: None,
+        },
+        columns: vec![column(
+            "a",
+            ColumnKind::Levels {
+                field: "a".into(),
+                levels: vec!["a".into()],
+            },
+            DType::I32,
+            &[],
+        )],
+        ..bytes_of(
+            pack(folder.path(), "v1.1.0/many_tiny.mmh", Within::Pack),
+            599,
+            &[],
+        )
+    };
+    let data = load(&table, folder.path()).unwrap();
+    assert_eq!(data.rows(Part::Train).len(), 599);
+    assert_eq!(gather(&data, &[598]), [Tensor::I32(vec![0])]);
+
+    let text = SourcePlan::Text {
+        file: pack(folder.path(), "v1.2.0/hello.txt.mmh", Within::Pack),
+        window: 4,
+        stride: 1,
+    };
+    let vocabulary = ('\0'..='ÿ').collect();
+    let kind = ColumnKind::Characters {
+        ahead: 0,
+        vocabulary,
+    };
+    let plan = DataPlan {
+        source: text,
+        columns: vec![column("c", kind, DType::I32, &[("time", 4)])],
+        ..table
+    };
+    let data = load(&plan, folder.path()).unwrap();
+    assert!(data.rows(Part::Train).len() > 4);
+}
+
+#[test]
+fn packs_that_are_not_as_planned_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |file: FilePlan| match load(&bytes_of(file, 1, &[]), folder.path()) {
+        Err(RunFailure::Data(error)) => (error.code, error.help),
+        other => panic!("{other:?}"),
+    };
+    let whole = pack(folder.path(), "v1.2.0/dir.mmh", Within::Pack);
+    let other = FilePlan {
+        blake3: "0".repeat(64),
+        ..whole.clone()
+    };
+    let (code, help) = refused(other);
+    assert_eq!(code, "legacy::pin-mismatch");
+    assert!(help.contains("mmhc lock"), "{help}");
+    let absent = FilePlan {
+        path: "odl.mmh".into(),
+        ..whole.clone()
+    };
+    let (code, help) = refused(absent);
+    assert_eq!(
+        (code, help.as_str()),
+        ("data::missing-file", "did you mean `old.mmh`?")
+    );
+    let (code, help) = refused(FilePlan {
+        within: Within::PackFile("b_large.txt".into()),
+        ..whole.clone()
+    });
+    assert_eq!(code, "data::missing-file");
+    assert!(help.contains("tiny_files.blob, c_small_1024.bin"), "{help}");
+    let (code, _) = refused(FilePlan {
+        within: Within::Pack,
+        ..file(folder.path(), "t.csv", b"a,b\n1,2\n")
+    });
+    assert_eq!(code, "legacy::not-a-pack");
+
+    // Several files, and a table is one.
+    let plan = DataPlan {
+        source: SourcePlan::Csv {
+            file: whole,
+            delimiter: None,
+        },
+        ..bytes_of(file(folder.path(), "t.csv", b"a\n"), 1, &[])
+    };
+    match load(&plan, folder.path()) {
+        Err(RunFailure::Data(error)) => {
+            assert_eq!(error.code, "data::missing-file");
+            assert!(error.message.contains("6 files"), "{}", error.message);
+        }
+        other => panic!("{other:?}"),
+    }
 }

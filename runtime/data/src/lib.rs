@@ -14,6 +14,7 @@
 //! | `cells`, `gather` | fields as numbers or words, row after row |
 //! | `idx` | MNIST's binary format |
 //! | `text` | a text as a sequence of characters |
+//! | `rows` | bytes cut into rows |
 //! | `source` | the one way to ask any of them for a column |
 //! | `split`, `stats`, `content` | what is done with columns |
 
@@ -26,6 +27,7 @@ mod error;
 mod family;
 mod gather;
 mod idx;
+mod rows;
 mod source;
 mod split;
 mod stats;
@@ -36,6 +38,7 @@ mod text;
 pub use column::{Bitmap, Column, Values};
 pub use content::data_hash;
 pub use error::{Code, DataError};
+pub use rows::Cut;
 pub use source::{ColumnInfo, Kind, Missing, Source};
 pub use split::{Parts, Shares, fold, sizes};
 pub use stats::{Moments, median, moments, moments_of_all, most_frequent};

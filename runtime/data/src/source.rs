@@ -8,7 +8,8 @@ use crate::error::{Code, DataError, nearest, shown};
 use crate::family::{self, Family};
 use crate::gather::{Words, number_words, parse_all, table_columns, table_words, why_not_whole};
 use crate::idx::{Element, Idx, VALUES};
-use crate::stored::Stored;
+use crate::rows::{BYTES, Cut, FILE, Rows};
+use crate::stored::{Limits, Stored};
 use crate::table::{CsvOptions, Table};
 use crate::text::{TEXT, Text};
 
@@ -62,6 +63,7 @@ enum Content {
     Table(Table),
     Idx(Idx),
     Text(Text),
+    Rows(Rows),
 }
 
 impl Source {
@@ -89,12 +91,30 @@ impl Source {
         })
     }
 
+    /// Rows of bytes out of `files` (name and content), which came out of one file with this `hash`, shown as `file`. The
+    /// columns are `bytes` and `file`, the name of the file a row is from.
+    ///
+    /// Errors: `data::truncated` where no file has the bytes of a row, `limit::too-large`.
+    pub fn rows_of_bytes(
+        file: &str,
+        files: Vec<(String, Vec<u8>)>,
+        cut: Cut,
+        hash: blake3::Hash,
+        limits: &Limits,
+    ) -> Result<Source, DataError> {
+        Ok(Source {
+            content: Content::Rows(Rows::read(file, files, cut, limits)?),
+            hash,
+        })
+    }
+
     /// The file as it is shown in errors.
     pub fn file(&self) -> &str {
         match &self.content {
             Content::Table(table) => table.file(),
             Content::Idx(idx) => idx.file(),
             Content::Text(text) => text.file(),
+            Content::Rows(rows) => rows.file(),
         }
     }
 
@@ -103,12 +123,13 @@ impl Source {
         self.hash
     }
 
-    /// Rows: lines of a table, the first axis of an IDX file, characters of a text.
+    /// Rows: lines of a table, the first axis of an IDX file, characters of a text, rows of bytes.
     pub fn rows(&self) -> usize {
         match &self.content {
             Content::Table(table) => table.rows(),
             Content::Idx(idx) => idx.rows,
             Content::Text(text) => text.characters,
+            Content::Rows(rows) => rows.rows,
         }
     }
 
@@ -123,6 +144,10 @@ impl Source {
         match &self.content {
             Content::Table(table) => table_columns(table),
             Content::Text(_) => vec![info(TEXT, &[], Kind::Character)],
+            Content::Rows(rows) => vec![
+                info(BYTES, &rows.shape(), Kind::Whole),
+                info(FILE, &[], Kind::Category),
+            ],
             Content::Idx(idx) => match idx.element {
                 Element::U8 | Element::I8 | Element::I16 | Element::I32 => {
                     vec![info(VALUES, &idx.shape, Kind::Whole)]
@@ -165,6 +190,11 @@ impl Source {
                     "take it as a category",
                 ))
             }
+            Content::Rows(rows) => match name {
+                BYTES => Ok(rows.column()),
+                FILE => Err(self.misuse(name, "holds names, not numbers", "take it as a category")),
+                _ => Err(self.unknown(name)),
+            },
         }
     }
 
@@ -320,6 +350,7 @@ impl Source {
             }
             Content::Idx(idx) => idx.error(Code::ClassRange, row, message, help),
             Content::Text(text) => text.error(Code::ClassRange, row, message, help),
+            Content::Rows(rows) => rows.error(Code::ClassRange, row, message, help),
         }
     }
 
@@ -341,6 +372,15 @@ impl Source {
                     column: 0,
                 })
             }
+            Content::Rows(rows) => match name {
+                FILE => Ok(rows.words()),
+                BYTES => Err(self.misuse(
+                    name,
+                    "holds several values a row",
+                    "a class needs one value a row",
+                )),
+                _ => Err(self.unknown(name)),
+            },
             Content::Idx(idx) => {
                 self.only(name, VALUES)?;
                 if !idx.shape.is_empty() {
@@ -395,6 +435,7 @@ impl Source {
             }
             Content::Idx(_) => vec![VALUES.to_owned()],
             Content::Text(_) => vec![TEXT.to_owned()],
+            Content::Rows(_) => vec![BYTES.to_owned(), FILE.to_owned()],
         };
         let help = match nearest(name, names.iter().map(String::as_str)) {
             Some(near) => format!("did you mean `{}`?", shown(near)),

@@ -39,6 +39,7 @@ pub struct Open<'a> {
     from: From<'a>,
     shown: String,
     pinned: Option<&'a str>,
+    container: Option<blake3::Hash>,
     limits: Limits,
 }
 
@@ -64,6 +65,7 @@ impl<'a> Open<'a> {
             from: From::Path(path),
             shown: path.display().to_string(),
             pinned: None,
+            container: None,
             limits: Limits::default(),
         }
     }
@@ -74,6 +76,7 @@ impl<'a> Open<'a> {
             from: From::Bytes(bytes),
             shown: name.to_owned(),
             pinned: None,
+            container: None,
             limits: Limits::default(),
         }
     }
@@ -87,6 +90,12 @@ impl<'a> Open<'a> {
     /// The blake3 the stored bytes must have: 64 hex digits, with or without `blake3:` before them.
     pub fn pinned(mut self, hash: Option<&'a str>) -> Self {
         self.pinned = hash;
+        self
+    }
+
+    /// The blake3 of the file these bytes were taken out of, which then counts as the source's.
+    pub fn taken_from(mut self, container: blake3::Hash) -> Self {
+        self.container = Some(container);
         self
     }
 
@@ -111,7 +120,25 @@ impl<'a> Open<'a> {
         Source::text(self.read()?)
     }
 
+    /// The bytes as they are stored, and their blake3; nothing is unpacked.
+    pub fn bytes_stored(self) -> Result<(Vec<u8>, blake3::Hash), DataError> {
+        self.raw().map(|(stored, hash, _)| (stored, hash))
+    }
+
     fn read(self) -> Result<Stored, DataError> {
+        let limits = self.limits;
+        let container = self.container;
+        let (stored, hash, file) = self.raw()?;
+        let bytes = unpack(&file, stored, &limits)?;
+        Ok(Stored {
+            file,
+            bytes,
+            hash: container.unwrap_or(hash),
+            limits,
+        })
+    }
+
+    fn raw(self) -> Result<(Vec<u8>, blake3::Hash, String), DataError> {
         let limit = self.limits.stored_bytes;
         let mut stored = Vec::new();
         match self.from {
@@ -131,17 +158,11 @@ impl<'a> Open<'a> {
         }
         let hash = blake3::hash(&stored);
         check_hash(&self.shown, self.pinned, hash)?;
-        let bytes = unpack(&self.shown, stored, &self.limits)?;
-        Ok(Stored {
-            file: self.shown,
-            bytes,
-            hash,
-            limits: self.limits,
-        })
+        Ok((stored, hash, self.shown))
     }
 }
 
-fn too_large(file: &str, what: &str, limit: u64) -> DataError {
+pub(crate) fn too_large(file: &str, what: &str, limit: u64) -> DataError {
     let message = format!("the file {what} is larger than {limit} bytes");
     DataError::new(
         Code::TooLarge,

@@ -122,16 +122,29 @@ pub fn look_alike(bytes: &[u8]) -> Option<LookAlike> {
     is_recipe(head).then_some(LookAlike::Recipe)
 }
 
-/// For `run` and `check`: the sentence that says why these bytes are no recipe, when they are a pack or look like one.
-pub fn refuse_in_place_of_recipe(bytes: &[u8]) -> Option<String> {
+/// Why bytes are no recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What they are instead.
+    pub message: String,
+    /// What to do with them.
+    pub help: &'static str,
+}
+
+/// For `run` and `check`: why these bytes are no recipe, when they are a pack or look like one.
+pub fn refuse_in_place_of_recipe(bytes: &[u8]) -> Option<Refusal> {
     if let Some(kind) = sniff(bytes) {
-        return Some(format!(
-            "this is a pack of MMH-RS V1, {kind}, not a recipe; see `mmhc legacy inspect` and `mmhc legacy import`, and read it in a recipe with `source = legacy(\"…\", blake3 = \"…\")`"
-        ));
+        return Some(Refusal {
+            message: format!("this is a pack of MMH-RS V1, {kind}, and no recipe"),
+            help: "`mmhc legacy inspect` says what is in it, `mmhc legacy import` takes it in as data, and a recipe reads it with `source = legacy(\"…\", blake3 = \"…\")`",
+        });
     }
     match look_alike(bytes)? {
         LookAlike::Recipe => None,
-        other => Some(other.to_string()),
+        other => Some(Refusal {
+            message: format!("this is no recipe: {other}"),
+            help: "a recipe is text that starts with `mmh 1`; `mmhc legacy` reads what releases of MMH-RS V1 wrote",
+        }),
     }
 }
 

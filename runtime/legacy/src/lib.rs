@@ -30,11 +30,13 @@ pub use error::{Error, Result};
 pub use frame::FrameHeader;
 pub use header::{ContentId, DirectoryHeader, Release, TaggedHeader};
 pub use inspect::{Inspection, PackForm, RecordSummary, inspect, inspect_pack};
-pub use kind::{Kind, LookAlike, MAGIC_BYTES, look_alike, refuse_in_place_of_recipe, sniff};
+pub use kind::{
+    Kind, LookAlike, MAGIC_BYTES, Refusal, look_alike, refuse_in_place_of_recipe, sniff,
+};
 pub use limits::Limits;
 pub use manifest::{
-    Hashed, Manifest, ManifestMember, Member, Provenance, collect_members, import, read_members,
-    read_payload,
+    Contents, Hashed, Manifest, ManifestMember, Member, Provenance, collect_members, import,
+    read_members, read_payload,
 };
 pub use names::{NameFault, check_name, escape_name};
 pub use pack::{Layout, Pack, Record, Span};

@@ -96,6 +96,15 @@ pub struct Member {
     pub tiny_files: Option<u64>,
 }
 
+/// What a pack holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// BLAKE3 of the pack file.
+    pub container: ::blake3::Hash,
+    /// Its files, in the order of the pack.
+    pub members: Vec<Member>,
+}
+
 /// Checks the pack at `path` and writes its manifest, beside it as `<path>.manifest.json` unless `to` says otherwise.
 /// Importing again gives the same bytes; another file of that name is an error and stays.
 pub fn import(path: &Path, to: Option<&Path>, limits: Limits) -> Result<(PathBuf, Manifest)> {
@@ -111,19 +120,48 @@ pub fn import(path: &Path, to: Option<&Path>, limits: Limits) -> Result<(PathBuf
 /// The decoded bytes of the pack at `path`, whose own bytes must have this BLAKE3 hash (64 hex digits, with or without
 /// `blake3:`). A manifest may stand for its pack: the pin is that of the pack either way. F2 gives its files run together.
 pub fn read_payload(path: &Path, blake3: &str, limits: Limits) -> Result<Vec<u8>> {
-    let (mut pack, expected) = pinned(path, blake3, limits)?;
-    let members = collect_members(&mut pack, false)?;
+    let mut found = find(path, Some(blake3), limits)?;
+    let members = collect_members(&mut found.pack, false)?;
     let bytes = members.into_iter().fold(Vec::new(), append);
-    if let Some(expected) = expected {
+    if let Some(manifest) = found.manifest {
+        let expected = parse_pin(&manifest.payload.blake3)?;
         check_pin("the payload", &expected, ::blake3::hash(&bytes))?;
     }
     Ok(bytes)
 }
 
-/// The files of the pack at `path`, pinned as for [`read_payload`]; a benchmark's archive is opened.
-pub fn read_members(path: &Path, blake3: &str, limits: Limits) -> Result<Vec<Member>> {
-    let (mut pack, _) = pinned(path, blake3, limits)?;
-    collect_members(&mut pack, true)
+/// The files of the pack at `path`, pinned as for [`read_payload`] if at all; a benchmark's archive is opened. Where a
+/// manifest stands for the pack, every file must be as it says.
+pub fn read_members(path: &Path, blake3: Option<&str>, limits: Limits) -> Result<Contents> {
+    let mut found = find(path, blake3, limits)?;
+    let members = collect_members(&mut found.pack, true)?;
+    if let Some(manifest) = found.manifest {
+        check_members(&manifest, &members)?;
+    }
+    Ok(Contents {
+        container: found.hash,
+        members,
+    })
+}
+
+fn check_members(manifest: &Manifest, members: &[Member]) -> Result<()> {
+    if members.len() != manifest.members.len() {
+        return Err(manifest_error(
+            "it lists another number of files than the pack holds",
+        ));
+    }
+    for (member, described) in members.iter().zip(&manifest.members) {
+        if member.name != described.name {
+            return Err(manifest_error("it lists other names than the pack holds"));
+        }
+        let expected = parse_pin(&described.blake3)?;
+        check_pin(
+            "a file of the pack",
+            &expected,
+            ::blake3::hash(&member.bytes),
+        )?;
+    }
+    Ok(())
 }
 
 /// The files of an opened pack, decoded into memory and checked as far as the format allows; a benchmark's archive is
@@ -145,31 +183,44 @@ fn append(mut all: Vec<u8>, member: Member) -> Vec<u8> {
     all
 }
 
-type MemoryPack = Pack<Cursor<Vec<u8>>>;
+/// A pack in memory, so that what was hashed is what is decoded.
+struct Found {
+    pack: Pack<Cursor<Vec<u8>>>,
+    hash: ::blake3::Hash,
+    /// What stands for the pack, if it is a manifest.
+    manifest: Option<Manifest>,
+}
 
-/// Opens the pinned pack from memory, so that what was hashed is what is decoded; with it, the payload's pin, if known.
-fn pinned(path: &Path, pin: &str, limits: Limits) -> Result<(MemoryPack, Option<String>)> {
-    let pin = parse_pin(pin)?;
+/// Reads the pack at `path`, or the one that the manifest there names, and checks the pins there are.
+fn find(path: &Path, pin: Option<&str>, limits: Limits) -> Result<Found> {
+    let pin = pin.map(parse_pin).transpose()?;
     let mut bytes = read_bounded(path, limits)?;
-    let mut payload_pin = None;
-    if let Some(manifest) = Manifest::parse(&bytes)? {
-        if parse_pin(&manifest.container.blake3)? != pin {
+    let manifest = Manifest::parse(&bytes)?;
+    let mut expected = pin.clone();
+    if let Some(manifest) = &manifest {
+        let named = parse_pin(&manifest.container.blake3)?;
+        if pin.is_some_and(|pin| pin != named) {
             return Err(Error::PinMismatch {
                 what: "the pack that the manifest names",
-                expected: format!("blake3:{pin}"),
-                actual: manifest.container.blake3,
+                expected: format!("blake3:{}", expected.unwrap_or_default()),
+                actual: manifest.container.blake3.clone(),
             });
         }
-        let container = manifest
-            .container
-            .path
-            .ok_or_else(|| manifest_error("it names no pack"))?;
+        let container = manifest.container.path.as_deref();
+        let container = container.ok_or_else(|| manifest_error("it names no pack"))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         bytes = read_bounded(&folder.join(container), limits)?;
-        payload_pin = Some(parse_pin(&manifest.payload.blake3)?);
+        expected = Some(named);
     }
-    check_pin("the pack", &pin, ::blake3::hash(&bytes))?;
-    Ok((Pack::open(Cursor::new(bytes), limits)?, payload_pin))
+    let hash = ::blake3::hash(&bytes);
+    if let Some(expected) = expected {
+        check_pin("the pack", &expected, hash)?;
+    }
+    Ok(Found {
+        pack: Pack::open(Cursor::new(bytes), limits)?,
+        hash,
+        manifest,
+    })
 }
 
 impl Manifest {

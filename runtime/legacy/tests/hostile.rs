@@ -666,12 +666,13 @@ fn look_alikes_are_named() {
 #[test]
 fn run_and_check_are_told_what_they_were_given() {
     for name in all_packs() {
-        let message = refuse_in_place_of_recipe(&sample_bytes(&name)).expect("a pack is no recipe");
-        assert!(message.contains("mmhc legacy"), "{message}");
+        let refusal = refuse_in_place_of_recipe(&sample_bytes(&name)).expect("a pack is no recipe");
+        assert!(refusal.message.contains("pack of MMH-RS V1"), "{refusal:?}");
+        assert!(refusal.help.contains("mmhc legacy"), "{refusal:?}");
     }
     assert!(
         refuse_in_place_of_recipe(b"{\"agent\": 1}")
-            .is_some_and(|message| message.contains("Kai-Core"))
+            .is_some_and(|refusal| refusal.message.contains("Kai-Core"))
     );
     assert_eq!(refuse_in_place_of_recipe(b"// text\nmmh 1\nseed 3\n"), None);
     assert_eq!(refuse_in_place_of_recipe(b"seed 3\n"), None);

@@ -232,7 +232,12 @@ fn imported_packs_are_read_by_pin() {
             payload
         );
 
-        let members = read_members(&pack, pin, limits).expect("the pinned pack");
+        let contents = read_members(&pack, Some(pin), limits).expect("the pinned pack");
+        assert_eq!(format!("blake3:{}", contents.container), *pin);
+        let by_manifest = read_members(&path, None, limits).expect("by manifest");
+        assert_eq!(by_manifest, contents);
+        assert_eq!(read_members(&pack, None, limits).expect("a pack"), contents);
+        let members = contents.members;
         assert_eq!(members.len(), manifest.members.len());
         for (member, described) in members.iter().zip(&manifest.members) {
             assert_eq!(
@@ -260,6 +265,37 @@ fn other_bytes_than_the_pinned_ones_are_refused() {
         common::code(read_payload(&pack, "blake3:12", limits)),
         "legacy::bad-pin"
     );
+    assert_eq!(
+        common::code(read_members(&pack, Some(&other), limits)),
+        "legacy::pin-mismatch"
+    );
+}
+
+#[test]
+fn files_other_than_the_manifest_says_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pack = folder.path().join("old.mmh");
+    fs::copy(sample("v1.2.0/hello.txt.mmh"), &pack).expect("a copy");
+    let limits = Limits::default();
+    let (path, manifest) = import(&pack, None, limits).expect("a genuine pack");
+    let write = |changed: &Manifest| {
+        let text = serde_json::to_vec(changed).expect("a document");
+        fs::write(&path, text).expect("written");
+        common::code(read_members(&path, None, limits))
+    };
+    let zeros = format!("blake3:{}", "0".repeat(64));
+    let mut changed = manifest.clone();
+    changed.members[0].blake3.clone_from(&zeros);
+    assert_eq!(write(&changed), "legacy::pin-mismatch");
+    changed = manifest.clone();
+    changed.members.clear();
+    assert_eq!(write(&changed), "legacy::document");
+    changed = manifest.clone();
+    changed.members[0].name = Some("other".into());
+    assert_eq!(write(&changed), "legacy::document");
+    changed = manifest;
+    changed.container.blake3 = zeros;
+    assert_eq!(write(&changed), "legacy::pin-mismatch");
 }
 
 /// Bytes that do not compress, so that the pack is large enough for threads.

@@ -6,7 +6,7 @@ use mmh_check::{
 };
 use mmh_data::{Column, CsvOptions, DataError, Kind, Missing, Open, Parts, Shares, Source, Values};
 use mmh_diag::Code;
-use mmh_ir::plan::{SplitKind, SplitPlan};
+use mmh_ir::plan::{SplitKind, SplitPlan, Within};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +40,9 @@ impl Folder {
         how: impl FnOnce(Open<'_>) -> Result<Source, DataError>,
     ) -> Result<Source, DataFault> {
         let path = self.root.join(&file.path);
+        if file.within != Within::Plain {
+            return Ok(packed(&path, file, how));
+        }
         how(Open::path(&path)
             .shown_as(&file.path)
             .pinned(file.blake3.as_deref()))
@@ -104,6 +107,29 @@ impl Folder {
                     vocabulary: vocabulary.into_iter().collect(),
                 })
             }
+            // No file is opened: a stand-in.
+            SourceRequest::Bytes { window, .. } => Ok(DataFacts {
+                rows: 100,
+                rows_per_file: vec![100],
+                columns: vec![
+                    ColumnFact {
+                        name: "bytes".into(),
+                        kind: FactKind::Images {
+                            dims: vec![*window],
+                        },
+                        missing: 0,
+                    },
+                    ColumnFact {
+                        name: "file".into(),
+                        kind: FactKind::Category {
+                            levels: vec!["a.txt".into(), "b.bin".into()],
+                        },
+                        missing: 0,
+                    },
+                ],
+                files: vec!["0".repeat(64)],
+                vocabulary: vec![],
+            }),
             // MNIST is not in the repository: its known shape stands in.
             SourceRequest::Idx { images, .. } => Ok(DataFacts {
                 rows: 70_000,
@@ -127,16 +153,27 @@ impl Folder {
     }
 }
 
+/// The only file of a pack, which is there and whole.
+fn packed(
+    path: &Path,
+    file: &FileRequest,
+    how: impl FnOnce(Open<'_>) -> Result<Source, DataError>,
+) -> Source {
+    let limits = mmh_legacy::Limits::default();
+    let contents = mmh_legacy::read_members(path, file.blake3.as_deref(), limits).unwrap();
+    let bytes = &contents.members[0].bytes;
+    how(Open::bytes(&file.path, bytes).taken_from(contents.container)).unwrap()
+}
+
 fn fields(family: &str, dims: &[u64]) -> Vec<String> {
     let count: u64 = dims.iter().product();
     (0..count)
         .map(|i| {
-            format!(
-                "{}_{}_{}",
-                family.trim_end_matches('s'),
-                i / dims[dims.len() - 1],
-                i % dims[dims.len() - 1]
-            )
+            let (stem, last) = (family.trim_end_matches('s'), dims[dims.len() - 1]);
+            match dims.len() {
+                1 => format!("{stem}_{i}"),
+                _ => format!("{stem}_{}_{}", i / last, i % last),
+            }
         })
         .collect()
 }

@@ -125,6 +125,7 @@ fn data(blake3: String) -> DataPlan {
             file: FilePlan {
                 path: "data.csv".into(),
                 blake3,
+                within: Within::Plain,
             },
             delimiter: None,
         },
