@@ -12,7 +12,10 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % n
     }
 
@@ -22,15 +25,39 @@ impl Dice {
 
     fn float(&mut self) -> f32 {
         let specials = [0.0, -0.0, 1.0, -1.0, 1e-39, 3e38, -2.5];
-        if self.below(40) == 0 { self.pick(&specials) } else { (self.below(20_001) as f32 - 10_000.0) / 4_096.0 }
+        if self.below(40) == 0 {
+            self.pick(&specials)
+        } else {
+            (self.below(20_001) as f32 - 10_000.0) / 4_096.0
+        }
     }
 }
 
 const UNARY: [MapOp; 14] = [
-    MapOp::Neg, MapOp::Abs, MapOp::Sqrt, MapOp::Rsqrt, MapOp::Exp, MapOp::Log, MapOp::Tanh, MapOp::Sigmoid, MapOp::Erf,
-    MapOp::Gelu, MapOp::Relu, MapOp::Sin, MapOp::Cos, MapOp::Floor,
+    MapOp::Neg,
+    MapOp::Abs,
+    MapOp::Sqrt,
+    MapOp::Rsqrt,
+    MapOp::Exp,
+    MapOp::Log,
+    MapOp::Tanh,
+    MapOp::Sigmoid,
+    MapOp::Erf,
+    MapOp::Gelu,
+    MapOp::Relu,
+    MapOp::Sin,
+    MapOp::Cos,
+    MapOp::Floor,
 ];
-const BINARY: [MapOp; 7] = [MapOp::Add, MapOp::Sub, MapOp::Mul, MapOp::Div, MapOp::Min, MapOp::Max, MapOp::Pow];
+const BINARY: [MapOp; 7] = [
+    MapOp::Add,
+    MapOp::Sub,
+    MapOp::Mul,
+    MapOp::Div,
+    MapOp::Min,
+    MapOp::Max,
+    MapOp::Pow,
+];
 const O: Origin = Origin(0);
 
 struct Case {
@@ -40,24 +67,40 @@ struct Case {
 }
 
 fn decl(path: String, ty: &Type) -> StateDecl {
-    StateDecl { path, role: Role::Parameter, ty: ty.clone(), init: Init::Constant(Literal(0.0)) }
+    StateDecl {
+        path,
+        role: Role::Parameter,
+        ty: ty.clone(),
+        init: Init::Constant(Literal(0.0)),
+    }
 }
 
 fn grow(seed: u64) -> Case {
     let mut dice = Dice(seed ^ 0x9e37_79b9_7f4a_7c15);
     dice.below(2);
-    let sizes = [("batch", 1 + dice.below(70)), ("time", 1 + dice.below(9)), ("feature", 1 + dice.below(130)), ("head", 1 + dice.below(5))];
+    let sizes = [
+        ("batch", 1 + dice.below(70)),
+        ("time", 1 + dice.below(9)),
+        ("feature", 1 + dice.below(130)),
+        ("head", 1 + dice.below(5)),
+    ];
     let mut graph = Graph::default();
     let mut pool = Vec::new();
     let mut state = Vec::new();
     let mut values = State::default();
     for slot in 0..4u32 {
-        let mut dims: Vec<(&str, usize)> = sizes.iter().copied().filter(|_| dice.below(3) > 0).collect();
+        let mut dims: Vec<(&str, usize)> = sizes
+            .iter()
+            .copied()
+            .filter(|_| dice.below(3) > 0)
+            .collect();
         if dice.below(3) == 0 {
             dims.reverse();
         }
         let ty = Type::f32(Shape::of(&dims));
-        values.slots.push(Tensor::F32((0..ty.shape.elements()).map(|_| dice.float()).collect()));
+        values.slots.push(Tensor::F32(
+            (0..ty.shape.elements()).map(|_| dice.float()).collect(),
+        ));
         state.push(decl(format!("s{slot}"), &ty));
         pool.push(graph.push(Op::Input(Input::State(slot)), vec![], ty, O));
     }
@@ -73,20 +116,50 @@ fn grow(seed: u64) -> Case {
     let mut updates = Vec::new();
     for (slot, &old) in states.iter().enumerate() {
         let shape = graph.shape(old).clone();
-        let fits: Vec<ValueId> = pool.iter().copied().filter(|v| graph.shape(*v).0.iter().all(|d| shape.size(&d.axis) == Some(d.size))).collect();
+        let fits: Vec<ValueId> = pool
+            .iter()
+            .copied()
+            .filter(|v| {
+                graph
+                    .shape(*v)
+                    .0
+                    .iter()
+                    .all(|d| shape.size(&d.axis) == Some(d.size))
+            })
+            .collect();
         if dice.below(3) > 0 {
             let from = dice.pick(&fits);
             let from = graph.broadcast(from, &shape, O);
             let value = graph.map(MapOp::Fma, &[old, from, old], O);
             let value = graph.broadcast(value, &shape, O);
-            updates.push(Update { slot: slot as u32, value });
+            updates.push(Update {
+                slot: slot as u32,
+                value,
+            });
         }
     }
-    let named = |value: ValueId| Named { name: format!("{value}"), value };
+    let named = |value: ValueId| Named {
+        name: format!("{value}"),
+        value,
+    };
     let results: Vec<Named> = pool.iter().rev().take(3).copied().map(named).collect();
-    let program = Program { name: format!("seed {seed}"), batch: 1, graph, updates, results, guards: vec![] };
-    program.graph.verify().unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-    Case { program, state, values }
+    let program = Program {
+        name: format!("seed {seed}"),
+        batch: 1,
+        graph,
+        updates,
+        results,
+        guards: vec![],
+    };
+    program
+        .graph
+        .verify()
+        .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+    Case {
+        program,
+        state,
+        values,
+    }
 }
 
 fn step(dice: &mut Dice, graph: &mut Graph, x: ValueId, y: ValueId) -> ValueId {
@@ -99,20 +172,42 @@ fn step(dice: &mut Dice, graph: &mut Graph, x: ValueId, y: ValueId) -> ValueId {
             graph.map(MapOp::Select, &[c, y, x], O)
         }
         5 | 6 if !axes.is_empty() => {
-            let mut over: Vec<Axis> = axes.iter().filter(|_| dice.below(2) == 0).cloned().collect();
+            let mut over: Vec<Axis> = axes
+                .iter()
+                .filter(|_| dice.below(2) == 0)
+                .cloned()
+                .collect();
             if over.is_empty() {
                 over.push(dice.pick(&axes));
             }
             if dice.below(4) == 0 {
                 over.reverse();
             }
-            let kind = dice.pick(&[ReduceKind::Sum, ReduceKind::Sum, ReduceKind::Max, ReduceKind::Min, ReduceKind::ArgMax]);
+            let kind = dice.pick(&[
+                ReduceKind::Sum,
+                ReduceKind::Sum,
+                ReduceKind::Max,
+                ReduceKind::Min,
+                ReduceKind::ArgMax,
+            ]);
             let r = graph.reduce(kind, &over, x, O);
-            if kind == ReduceKind::ArgMax { graph.map(MapOp::ToF32, &[r], O) } else { r }
+            if kind == ReduceKind::ArgMax {
+                graph.map(MapOp::ToF32, &[r], O)
+            } else {
+                r
+            }
         }
         7 | 8 => {
-            let shared: Vec<Axis> = axes.iter().filter(|a| graph.shape(y).has(a)).cloned().collect();
-            let mut over: Vec<Axis> = shared.iter().filter(|_| dice.below(2) == 0).cloned().collect();
+            let shared: Vec<Axis> = axes
+                .iter()
+                .filter(|a| graph.shape(y).has(a))
+                .cloned()
+                .collect();
+            let mut over: Vec<Axis> = shared
+                .iter()
+                .filter(|_| dice.below(2) == 0)
+                .cloned()
+                .collect();
             if dice.below(3) == 0 {
                 over.reverse();
             }
@@ -126,13 +221,42 @@ fn step(dice: &mut Dice, graph: &mut Graph, x: ValueId, y: ValueId) -> ValueId {
             for d in ty.shape.0.iter_mut().filter(|d| d.axis == axis) {
                 d.size = size - start;
             }
-            let part = graph.push(Op::Slice { axis: axis.clone(), start, step: 1 }, vec![x], ty, O);
+            let part = graph.push(
+                Op::Slice {
+                    axis: axis.clone(),
+                    start,
+                    step: 1,
+                },
+                vec![x],
+                ty,
+                O,
+            );
             let ty = graph.ty(x).clone();
-            graph.push(Op::Pad { axis, before: dice.below(start + 1), step: 1 }, vec![part], ty, O)
+            graph.push(
+                Op::Pad {
+                    axis,
+                    before: dice.below(start + 1),
+                    step: 1,
+                },
+                vec![part],
+                ty,
+                O,
+            )
         }
         10 if !axes.is_empty() => {
             let axis = dice.pick(&axes);
-            let ty = Type::new(DType::I32, Shape(vec![graph.shape(x).0.iter().find(|d| d.axis == axis).cloned().unwrap_or(Dim { axis, size: 1 })]));
+            let ty = Type::new(
+                DType::I32,
+                Shape(vec![
+                    graph
+                        .shape(x)
+                        .0
+                        .iter()
+                        .find(|d| d.axis == axis)
+                        .cloned()
+                        .unwrap_or(Dim { axis, size: 1 }),
+                ]),
+            );
             let p = graph.push(Op::Position, vec![], ty, O);
             let p = graph.map(MapOp::ToF32, &[p], O);
             graph.map(MapOp::Fma, &[x, p, y], O)
@@ -147,7 +271,10 @@ fn step(dice: &mut Dice, graph: &mut Graph, x: ValueId, y: ValueId) -> ValueId {
 /// The bits of a value, every NaN the same.
 fn bits(tensor: &Tensor) -> Vec<u32> {
     match tensor {
-        Tensor::F32(v) => v.iter().map(|x| if x.is_nan() { 0x7fc0_0000 } else { x.to_bits() }).collect(),
+        Tensor::F32(v) => v
+            .iter()
+            .map(|x| if x.is_nan() { 0x7fc0_0000 } else { x.to_bits() })
+            .collect(),
         Tensor::I32(v) => v.iter().map(|x| x.cast_unsigned()).collect(),
         Tensor::U8(v) | Tensor::Bool(v) => v.iter().map(|x| u32::from(*x)).collect(),
     }
@@ -155,10 +282,14 @@ fn bits(tensor: &Tensor) -> Vec<u32> {
 
 fn run(device: &dyn Device, case: &Case) -> Vec<Vec<u32>> {
     let mut state = case.values.clone();
-    let mut loaded = device.load(&case.program, &case.state).unwrap_or_else(|e| panic!("{}: {e}", case.program.name));
+    let mut loaded = device
+        .load(&case.program, &case.state)
+        .unwrap_or_else(|e| panic!("{}: {e}", case.program.name));
     let mut seen = Vec::new();
     for _ in 0..2 {
-        let results = loaded.run(&mut state, &Feed::default()).unwrap_or_else(|e| panic!("{}: {e}", case.program.name));
+        let results = loaded
+            .run(&mut state, &Feed::default())
+            .unwrap_or_else(|e| panic!("{}: {e}", case.program.name));
         seen.extend(results.iter().map(bits));
     }
     seen.extend(state.slots.iter().map(bits));
@@ -170,22 +301,32 @@ fn compare(device: &dyn Device, case: &Case, want: &[Vec<u32>], what: &str) {
     for (n, (got, want)) in got.iter().zip(want).enumerate() {
         if let Some(at) = got.iter().zip(want).position(|(g, w)| g != w) {
             let (g, w) = (f32::from_bits(got[at]), f32::from_bits(want[at]));
-            panic!("{} {what}: output {n} element {at} is {g:e}, not {w:e}\n{}", case.program.name, text::write_graph(&case.program.graph));
+            panic!(
+                "{} {what}: output {n} element {at} is {g:e}, not {w:e}\n{}",
+                case.program.name,
+                text::write_graph(&case.program.graph)
+            );
         }
     }
 }
 
 #[test]
 fn random_graphs_have_the_oracles_bits() {
-    let oracle = Interpreter::default();
+    let oracle = Interpreter;
     let mut devices: Vec<(String, Cpu)> = Vec::new();
     for threads in [1, 2, 5] {
         devices.push((format!("threads {threads}"), Cpu::new(threads, None)));
     }
-    for isa in Isa::ALL.into_iter().filter(|i| mmh_cpu::isa::admit(*i).is_ok()) {
+    for isa in Isa::ALL
+        .into_iter()
+        .filter(|i| mmh_cpu::isa::admit(*i).is_ok())
+    {
         devices.push((isa.name().to_string(), Cpu::new(2, Some(isa))));
     }
-    let count = std::env::var("MMH_GRAPHS").ok().and_then(|n| n.parse().ok()).unwrap_or(150u64);
+    let count = std::env::var("MMH_GRAPHS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(150u64);
     for seed in 0..count {
         let case = grow(seed);
         let want = run(&oracle, &case);

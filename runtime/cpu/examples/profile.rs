@@ -29,7 +29,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let program = training.programs.first().ok_or("no program")?;
     let batch = program.batch as usize;
     let data = &plan.data[training.data as usize];
-    let mut state = State { slots: training.state.iter().map(|s| made_up(&s.ty, 1)).collect() };
+    let mut state = State {
+        slots: training.state.iter().map(|s| made_up(&s.ty, 1)).collect(),
+    };
     let rank0 = |n: usize| vec![0.01f32; n];
     let feed = Feed {
         columns: data.columns.iter().map(|c| made_up(&c.ty, batch)).collect(),
@@ -39,7 +41,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         scalars: rank0(training.scalars.len()),
         statistics: data.statistics.iter().map(|s| made_up(&s.ty, 1)).collect(),
     };
-    let inputs = program.graph.nodes.iter().filter(|n| matches!(n.op, Op::Input(Input::State(_)))).count();
+    let inputs = program
+        .graph
+        .nodes
+        .iter()
+        .filter(|n| matches!(n.op, Op::Input(Input::State(_))))
+        .count();
     let cpu = Cpu::new(threads, None);
     let steps = cpu.profile(program, &mut state, &feed, runs)?;
     let mut kinds: BTreeMap<String, (usize, Duration)> = BTreeMap::new();
@@ -51,13 +58,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         *entry = (entry.0 + 1, entry.1 + *time);
     }
     for (text, time) in sorted.iter().take(28) {
-        println!("{:9.1} us  {}", time.as_secs_f64() * 1e6, text.chars().take(150).collect::<String>());
+        println!(
+            "{:9.1} us  {}",
+            time.as_secs_f64() * 1e6,
+            text.chars().take(150).collect::<String>()
+        );
     }
     let total: Duration = steps.iter().map(|(_, t)| *t).sum();
     for (kind, (count, time)) in kinds {
-        println!("{kind:12} {count:4} steps {:9.1} us {:5.1} %", time.as_secs_f64() * 1e6, 100.0 * time.as_secs_f64() / total.as_secs_f64());
+        println!(
+            "{kind:12} {count:4} steps {:9.1} us {:5.1} %",
+            time.as_secs_f64() * 1e6,
+            100.0 * time.as_secs_f64() / total.as_secs_f64()
+        );
     }
-    println!("{inputs} state slots, {} threads, {:.3} ms a step", cpu_threads(&cpu), total.as_secs_f64() * 1e3);
+    println!(
+        "{inputs} state slots, {} threads, {:.3} ms a step",
+        cpu_threads(&cpu),
+        total.as_secs_f64() * 1e3
+    );
     Ok(())
 }
 

@@ -1,5 +1,8 @@
 //! The device: loads programs, runs their schedules.
-#![expect(unsafe_code, reason = "buffers of a schedule are addressed by pointer into the arena, the state and the feed")]
+#![expect(
+    unsafe_code,
+    reason = "buffers of a schedule are addressed by pointer into the arena, the state and the feed"
+)]
 
 use crate::contract::Context;
 use crate::isa::Isa;
@@ -28,7 +31,10 @@ impl Cpu {
     pub fn new(threads: usize, ceiling: Option<Isa>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { cores } else { threads };
-        Self { pool: Arc::new(Pool::new(threads)), isa: Isa::best(ceiling) }
+        Self {
+            pool: Arc::new(Pool::new(threads)),
+            isa: Isa::best(ceiling),
+        }
     }
 
     /// Mean time of every step of a program over `runs` runs, with the step's text, in order.
@@ -48,7 +54,8 @@ impl Cpu {
         let keys = words(feed);
         for _ in 0..runs {
             let memory = loaded.memory(state, feed, &keys)?;
-            let context = Context::new(&loaded.pool, loaded.isa).map_err(|e| RunError::Device(e.to_string()))?;
+            let context = Context::new(&loaded.pool, loaded.isa)
+                .map_err(|e| RunError::Device(e.to_string()))?;
             for (at, time) in times.iter_mut().enumerate() {
                 let began = Instant::now();
                 loaded.step(&context, &memory, at)?;
@@ -56,7 +63,9 @@ impl Cpu {
             }
         }
         let texts = loaded.schedule.steps.iter().map(mmh_lower::step_text);
-        Ok(texts.zip(times.into_iter().map(|t| t / runs.max(1))).collect())
+        Ok(texts
+            .zip(times.into_iter().map(|t| t / runs.max(1)))
+            .collect())
     }
 
     /// The instruction set in use.
@@ -78,7 +87,11 @@ impl Device for Cpu {
         self.pool.threads()
     }
 
-    fn load(&self, program: &Program, _state: &[StateDecl]) -> Result<Box<dyn Executable>, RunError> {
+    fn load(
+        &self,
+        program: &Program,
+        _state: &[StateDecl],
+    ) -> Result<Box<dyn Executable>, RunError> {
         Ok(Box::new(self.prepare(program)?))
     }
 }
@@ -92,28 +105,45 @@ impl Cpu {
             _ => false,
         });
         if wide {
-            return Err(RunError::Device("a kernel has too many operands".to_string()));
+            return Err(RunError::Device(
+                "a kernel has too many operands".to_string(),
+            ));
         }
         let mut kernels = schedule.kernels.clone();
         let more: Vec<Option<usize>> = schedule
             .steps
             .iter()
             .map(|step| {
-                let Step::Reduce(step) = step else { return None };
+                let Step::Reduce(step) = step else {
+                    return None;
+                };
                 // In rows form a kernel only writes.
                 if step.loops.last().is_some_and(|l| l.reduced) {
                     return None;
                 }
                 let kernel = schedule.kernels[step.kernel.0 as usize].with_mode(step.fold);
-                Some(kernels.iter().position(|k| *k == kernel).unwrap_or_else(|| {
-                    kernels.push(kernel);
-                    kernels.len() - 1
-                }))
+                Some(
+                    kernels
+                        .iter()
+                        .position(|k| *k == kernel)
+                        .unwrap_or_else(|| {
+                            kernels.push(kernel);
+                            kernels.len() - 1
+                        }),
+                )
             })
             .collect();
         let (compiled, jit) = compile(self.isa, &kernels).map_err(RunError::Device)?;
         let arena = AlignedBuffer::zeroed(schedule.arena.div_ceil(4));
-        Ok(Loaded { schedule, compiled, more, _jit: jit, arena, pool: Arc::clone(&self.pool), isa: self.isa })
+        Ok(Loaded {
+            schedule,
+            compiled,
+            more,
+            _jit: jit,
+            arena,
+            pool: Arc::clone(&self.pool),
+            isa: self.isa,
+        })
     }
 }
 
@@ -136,7 +166,8 @@ impl Executable for Loaded {
     fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
         let keys = words(feed);
         let memory = self.memory(state, feed, &keys)?;
-        let context = Context::new(&self.pool, self.isa).map_err(|e| RunError::Device(e.to_string()))?;
+        let context =
+            Context::new(&self.pool, self.isa).map_err(|e| RunError::Device(e.to_string()))?;
         for at in 0..self.schedule.commit {
             self.step(&context, &memory, at)?;
         }
@@ -148,14 +179,25 @@ impl Executable for Loaded {
         for at in self.schedule.commit..self.schedule.steps.len() {
             self.step(&context, &memory, at)?;
         }
-        Ok(self.schedule.results.iter().map(|o| collect(&memory, o)).collect())
+        Ok(self
+            .schedule
+            .results
+            .iter()
+            .map(|o| collect(&memory, o))
+            .collect())
     }
 }
 
 impl Loaded {
     fn step(&self, context: &Context<'_>, memory: &Memory, at: usize) -> Result<(), RunError> {
         match &self.schedule.steps[at] {
-            Step::Map(s) => map(&self.pool, memory, self.compiled[s.kernel.0 as usize].entry, &s.loops, &s.args),
+            Step::Map(s) => map(
+                &self.pool,
+                memory,
+                self.compiled[s.kernel.0 as usize].entry,
+                &s.loops,
+                &s.args,
+            ),
             Step::Reduce(s) => {
                 let write = self.compiled[s.kernel.0 as usize].entry;
                 let more = self.more[at].map_or(write, |k| self.compiled[k].entry);
@@ -175,22 +217,49 @@ impl Loaded {
     }
 
     /// Where every buffer lies in this run; what is fed must have the promised type and length.
-    fn memory(&mut self, state: &mut State, feed: &Feed, keys: &[Vec<i32>]) -> Result<Memory, RunError> {
-        let mut memory = Memory { base: Vec::new(), bytes: Vec::new(), elements: Vec::new() };
+    fn memory(
+        &mut self,
+        state: &mut State,
+        feed: &Feed,
+        keys: &[Vec<i32>],
+    ) -> Result<Memory, RunError> {
+        let mut memory = Memory {
+            base: Vec::new(),
+            bytes: Vec::new(),
+            elements: Vec::new(),
+        };
         let arena = self.arena.as_mut_ptr().cast::<u8>();
         for buffer in &self.schedule.buffers {
             let base = match buffer.home {
                 Home::Arena(at) => Some(arena.wrapping_add(at)),
-                Home::Input(Input::State(n)) => state.slots.get_mut(n as usize).and_then(|t| pointer_mut(t, buffer.dtype, buffer.elements)),
-                Home::Input(Input::Column(n)) => feed.columns.get(n as usize).and_then(|t| pointer(t, buffer.dtype, buffer.elements)),
-                Home::Input(Input::Statistic(n)) => feed.statistics.get(n as usize).and_then(|t| pointer(t, buffer.dtype, buffer.elements)),
-                Home::Input(Input::Rows) => (feed.rows.len() >= buffer.elements).then(|| feed.rows.as_ptr().cast_mut().cast()),
+                Home::Input(Input::State(n)) => state
+                    .slots
+                    .get_mut(n as usize)
+                    .and_then(|t| pointer_mut(t, buffer.dtype, buffer.elements)),
+                Home::Input(Input::Column(n)) => feed
+                    .columns
+                    .get(n as usize)
+                    .and_then(|t| pointer(t, buffer.dtype, buffer.elements)),
+                Home::Input(Input::Statistic(n)) => feed
+                    .statistics
+                    .get(n as usize)
+                    .and_then(|t| pointer(t, buffer.dtype, buffer.elements)),
+                Home::Input(Input::Rows) => (feed.rows.len() >= buffer.elements)
+                    .then(|| feed.rows.as_ptr().cast_mut().cast()),
                 Home::Input(Input::Step) => Some(std::ptr::from_ref(&feed.step).cast_mut().cast()),
-                Home::Input(Input::Key(n)) => keys.get(n as usize).map(|k| k.as_ptr().cast_mut().cast()),
-                Home::Input(Input::Scalar(n)) => feed.scalars.get(n as usize).map(|s| std::ptr::from_ref(s).cast_mut().cast()),
+                Home::Input(Input::Key(n)) => {
+                    keys.get(n as usize).map(|k| k.as_ptr().cast_mut().cast())
+                }
+                Home::Input(Input::Scalar(n)) => feed
+                    .scalars
+                    .get(n as usize)
+                    .map(|s| std::ptr::from_ref(s).cast_mut().cast()),
             };
             let Some(base) = base else {
-                return Err(RunError::Device(format!("{:?} does not fit what the program takes", buffer.home)));
+                return Err(RunError::Device(format!(
+                    "{:?} does not fit what the program takes",
+                    buffer.home
+                )));
             };
             memory.base.push(base);
             memory.bytes.push(buffer.dtype.bytes());
@@ -202,7 +271,10 @@ impl Loaded {
 
 /// Keys as the i32 words that programs read.
 fn words(feed: &Feed) -> Vec<Vec<i32>> {
-    feed.keys.iter().map(|k| k.iter().map(|w| w.cast_signed()).collect()).collect()
+    feed.keys
+        .iter()
+        .map(|k| k.iter().map(|w| w.cast_signed()).collect())
+        .collect()
 }
 
 fn pointer(tensor: &Tensor, dtype: DType, elements: usize) -> Option<*mut u8> {
@@ -227,7 +299,13 @@ fn pointer_mut(tensor: &mut Tensor, dtype: DType, elements: usize) -> Option<*mu
 fn walk(view: &View, mut each: impl FnMut(isize)) {
     let mut place = vec![0usize; view.lanes.len()];
     for _ in 0..view.elements() {
-        each(place.iter().zip(&view.lanes).map(|(p, l)| *p as isize * l.stride).sum());
+        each(
+            place
+                .iter()
+                .zip(&view.lanes)
+                .map(|(p, l)| *p as isize * l.stride)
+                .sum(),
+        );
         for (at, lane) in view.lanes.iter().enumerate().rev() {
             place[at] += 1;
             if place[at] < lane.size {
@@ -244,23 +322,41 @@ fn is_finite(memory: &Memory, view: &View) -> bool {
     if view.elements() == elements && view.offset == 0 {
         // SAFETY: the whole buffer, of f32 elements.
         let all = unsafe { std::slice::from_raw_parts(base, elements) };
-        return all.chunks(1024).all(|c| c.iter().fold(0u32, |seen, x| seen | u32::from(x.to_bits() & 0x7f80_0000 == 0x7f80_0000)) == 0);
+        return all.chunks(1024).all(|c| {
+            c.iter().fold(0u32, |seen, x| {
+                seen | u32::from(x.to_bits() & 0x7f80_0000 == 0x7f80_0000)
+            }) == 0
+        });
     }
     let mut finite = true;
     // SAFETY: a view addresses elements of its buffer only.
-    walk(view, |at| finite &= unsafe { base.wrapping_add(view.offset).wrapping_offset(at).read() }.is_finite());
+    walk(view, |at| {
+        finite &= unsafe { base.wrapping_add(view.offset).wrapping_offset(at).read() }.is_finite()
+    });
     finite
 }
 
 fn collect(memory: &Memory, output: &Output) -> Tensor {
     let base = memory.base[output.view.buffer.index()];
     let mut offsets = Vec::with_capacity(output.view.elements());
-    walk(&output.view, |at| offsets.push(output.view.offset.wrapping_add_signed(at)));
+    walk(&output.view, |at| {
+        offsets.push(output.view.offset.wrapping_add_signed(at))
+    });
     // SAFETY: a view addresses elements of its buffer only, of the output's type.
     unsafe {
         match output.dtype {
-            DType::F32 => Tensor::F32(offsets.iter().map(|&o| base.cast::<f32>().add(o).read()).collect()),
-            DType::I32 => Tensor::I32(offsets.iter().map(|&o| base.cast::<i32>().add(o).read()).collect()),
+            DType::F32 => Tensor::F32(
+                offsets
+                    .iter()
+                    .map(|&o| base.cast::<f32>().add(o).read())
+                    .collect(),
+            ),
+            DType::I32 => Tensor::I32(
+                offsets
+                    .iter()
+                    .map(|&o| base.cast::<i32>().add(o).read())
+                    .collect(),
+            ),
             DType::U8 => Tensor::U8(offsets.iter().map(|&o| base.add(o).read()).collect()),
             DType::Bool => Tensor::Bool(offsets.iter().map(|&o| base.add(o).read()).collect()),
         }

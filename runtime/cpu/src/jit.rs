@@ -3,14 +3,18 @@
 //! In flows a [`Kernel`]; out flows a [`Compiled`] function that runs it over rows and columns. Vectors are 128 bits wide
 //! (Cranelift's limit); the scalar instruction set gets scalar code and a soft fused multiply-add. Cranelift neither
 //! contracts nor reassociates floats, so the bits are those of [`crate::evaluate`].
-#![expect(unsafe_code, reason = "calls into code compiled here, over memory the caller vouches for")]
+#![expect(
+    unsafe_code,
+    reason = "calls into code compiled here, over memory the caller vouches for"
+)]
 
 use crate::isa::Isa;
 use crate::simd::find;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32, F32X4, I8, I16X8, I32, I32X4, I64};
 use cranelift_codegen::ir::{
-    AbiParam, Block, BlockArg, Endianness, InstBuilder, MemFlagsData, Type, Value, immediates::Ieee32,
+    AbiParam, Block, BlockArg, Endianness, InstBuilder, MemFlagsData, Type, Value,
+    immediates::Ieee32,
 };
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -21,7 +25,8 @@ use mmh_lower::kernel::{Instr, Kernel, Kind, Mode, PARAMETERS, PLACES, Pattern, 
 
 /// `fn(pointers, row strides, column strides, rows, columns, index)`: strides in bytes, one per operand; `index` holds
 /// the first row, the first column, the places of the outer loops, and from [`PLACES`] on the constants handed over.
-pub(crate) type Entry = unsafe extern "C" fn(*const *mut u8, *const i64, *const i64, i64, i64, *const i32);
+pub(crate) type Entry =
+    unsafe extern "C" fn(*const *mut u8, *const i64, *const i64, i64, i64, *const i32);
 
 /// A function and the constants it is handed: f32 bits, by number of parameter.
 #[derive(Clone, Copy)]
@@ -37,16 +42,32 @@ pub(crate) struct Compiled {
 }
 
 /// The code of all of `kernels`: what the build brought, and the rest from a code generator, which starts only if needed.
-pub(crate) fn compile(isa: Isa, kernels: &[Kernel]) -> Result<(Vec<Compiled>, Option<Jit>), String> {
+pub(crate) fn compile(
+    isa: Isa,
+    kernels: &[Kernel],
+) -> Result<(Vec<Compiled>, Option<Jit>), String> {
     let found: Vec<Option<Code>> = kernels.iter().map(|kernel| find(isa, kernel)).collect();
-    let rest: Vec<Kernel> = kernels.iter().zip(&found).filter(|(_, f)| f.is_none()).map(|(k, _)| k.clone()).collect();
-    let mut jit = if rest.is_empty() { None } else { Some(Jit::new(isa)?) };
+    let rest: Vec<Kernel> = kernels
+        .iter()
+        .zip(&found)
+        .filter(|(_, f)| f.is_none())
+        .map(|(k, _)| k.clone())
+        .collect();
+    let mut jit = if rest.is_empty() {
+        None
+    } else {
+        Some(Jit::new(isa)?)
+    };
     let mut made = match &mut jit {
         Some(jit) => jit.compile(&rest)?,
         None => Vec::new(),
     }
     .into_iter();
-    let entry = |found: Option<Code>| found.map(|entry| Compiled { entry }).or_else(|| made.next());
+    let entry = |found: Option<Code>| {
+        found
+            .map(|entry| Compiled { entry })
+            .or_else(|| made.next())
+    };
     let compiled: Option<Vec<Compiled>> = found.into_iter().map(entry).collect();
     Ok((compiled.ok_or("a kernel has no code")?, jit))
 }
@@ -77,7 +98,11 @@ impl Jit {
     /// A compiler for `isa`; the reason if this machine has no code generator.
     pub(crate) fn new(isa: Isa) -> Result<Self, String> {
         let mut flags = settings::builder();
-        for (name, value) in [("opt_level", "speed"), ("is_pic", "false"), ("enable_verifier", "false")] {
+        for (name, value) in [
+            ("opt_level", "speed"),
+            ("is_pic", "false"),
+            ("enable_verifier", "false"),
+        ] {
             flags.set(name, value).map_err(|e| e.to_string())?;
         }
         let mut builder = cranelift_native::builder_with_options(false).map_err(str::to_string)?;
@@ -89,16 +114,25 @@ impl Jit {
         for feature in features {
             builder.enable(feature).map_err(|e| e.to_string())?;
         }
-        let target = builder.finish(settings::Flags::new(flags)).map_err(|e| e.to_string())?;
+        let target = builder
+            .finish(settings::Flags::new(flags))
+            .map_err(|e| e.to_string())?;
         let mut jit = JITBuilder::with_isa(target, default_libcall_names());
         jit.symbol("fmaf", soft_fma as *const u8);
         let lanes = if isa == Isa::Scalar { 1 } else { 4 };
-        Ok(Self { module: Some(JITModule::new(jit)), lanes, count: 0, context: FunctionBuilderContext::new() })
+        Ok(Self {
+            module: Some(JITModule::new(jit)),
+            lanes,
+            count: 0,
+            context: FunctionBuilderContext::new(),
+        })
     }
 
     /// Compiles all of `kernels`.
     pub(crate) fn compile(&mut self, kernels: &[Kernel]) -> Result<Vec<Compiled>, String> {
-        let Some(module) = self.module.as_mut() else { return Err("the code generator is gone".to_string()) };
+        let Some(module) = self.module.as_mut() else {
+            return Err("the code generator is gone".to_string());
+        };
         let mut ids = Vec::with_capacity(kernels.len());
         let mut context = module.make_context();
         for kernel in kernels {
@@ -112,27 +146,62 @@ impl Jit {
             builder.finalize(config);
             let name = format!("kernel{}", self.count);
             self.count += 1;
-            let id = module.declare_function(&name, Linkage::Local, &context.func.signature).map_err(|e| e.to_string())?;
-            module.define_function(id, &mut context).map_err(|e| format!("{e:?}"))?;
+            let id = module
+                .declare_function(&name, Linkage::Local, &context.func.signature)
+                .map_err(|e| e.to_string())?;
+            module
+                .define_function(id, &mut context)
+                .map_err(|e| format!("{e:?}"))?;
             module.clear_context(&mut context);
             ids.push(id);
         }
         module.finalize_definitions().map_err(|e| e.to_string())?;
         let entry = |id| {
             // SAFETY: the function was just compiled with the signature of `Entry`.
-            let function = unsafe { std::mem::transmute::<*const u8, Entry>(module.get_finalized_function(id)) };
-            Compiled { entry: Code { function, constants: [0; PARAMETERS] } }
+            let function = unsafe {
+                std::mem::transmute::<*const u8, Entry>(module.get_finalized_function(id))
+            };
+            Compiled {
+                entry: Code {
+                    function,
+                    constants: [0; PARAMETERS],
+                },
+            }
         };
         Ok(ids.into_iter().map(entry).collect())
     }
 }
 
 const X86_64_V3: [&str; 12] = [
-    "has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_avx", "has_avx2", "has_fma", "has_bmi1", "has_bmi2", "has_lzcnt", "has_cmpxchg16b",
+    "has_sse3",
+    "has_ssse3",
+    "has_sse41",
+    "has_sse42",
+    "has_popcnt",
+    "has_avx",
+    "has_avx2",
+    "has_fma",
+    "has_bmi1",
+    "has_bmi2",
+    "has_lzcnt",
+    "has_cmpxchg16b",
 ];
 const X86_64_V4: [&str; 15] = [
-    "has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_avx", "has_avx2", "has_fma", "has_bmi1", "has_bmi2", "has_lzcnt", "has_cmpxchg16b",
-    "has_avx512f", "has_avx512vl", "has_avx512dq",
+    "has_sse3",
+    "has_ssse3",
+    "has_sse41",
+    "has_sse42",
+    "has_popcnt",
+    "has_avx",
+    "has_avx2",
+    "has_fma",
+    "has_bmi1",
+    "has_bmi2",
+    "has_lzcnt",
+    "has_cmpxchg16b",
+    "has_avx512f",
+    "has_avx512vl",
+    "has_avx512dq",
 ];
 
 /// Operands of one row.
@@ -162,10 +231,14 @@ impl<'a, 'f> Emitter<'a, 'f> {
         let operands = self.kernel.loads.len() + self.kernel.stores.len();
         let bases: Vec<Value> = (0..operands).map(|n| self.word(pointers, n)).collect();
         let row_steps: Vec<Value> = (0..operands).map(|n| self.word(row_strides, n)).collect();
-        let column_steps: Vec<Value> = (0..operands).map(|n| self.word(column_strides, n)).collect();
+        let column_steps: Vec<Value> = (0..operands)
+            .map(|n| self.word(column_strides, n))
+            .collect();
         let (row, done) = (self.f.create_block(), self.f.create_block());
         let number = self.f.append_block_param(row, I64);
-        let row_pointers: Vec<Value> = (0..operands).map(|_| self.f.append_block_param(row, I64)).collect();
+        let row_pointers: Vec<Value> = (0..operands)
+            .map(|_| self.f.append_block_param(row, I64))
+            .collect();
         let zero = self.f.ins().iconst(I64, 0);
         let mut args = vec![BlockArg::from(zero)];
         args.extend(bases.iter().map(|&b| BlockArg::from(b)));
@@ -173,7 +246,11 @@ impl<'a, 'f> Emitter<'a, 'f> {
         self.f.ins().brif(any, row, &args, done, &[]);
         self.f.switch_to_block(row);
         let splats = self.splats(&row_pointers);
-        let state = Row { pointers: row_pointers.clone(), splats, place: number };
+        let state = Row {
+            pointers: row_pointers.clone(),
+            splats,
+            place: number,
+        };
         self.columns(&state, &column_steps, columns, index);
         let next = self.f.ins().iadd_imm_s(number, 1);
         let mut args = vec![next.into()];
@@ -193,7 +270,9 @@ impl<'a, 'f> Emitter<'a, 'f> {
     }
 
     fn word(&mut self, base: Value, n: usize) -> Value {
-        self.f.ins().load(I64, MemFlagsData::trusted(), base, (n * 8) as i32)
+        self.f
+            .ins()
+            .load(I64, MemFlagsData::trusted(), base, (n * 8) as i32)
     }
 
     fn splats(&mut self, pointers: &[Value]) -> Vec<Option<Value>> {
@@ -206,24 +285,54 @@ impl<'a, 'f> Emitter<'a, 'f> {
 
     fn columns(&mut self, row: &Row, steps: &[Value], columns: Value, index: Value) {
         let zero = self.f.ins().iconst(I64, 0);
-        let start = if self.lanes > 1 { self.column_loop(row, steps, zero, columns, index, self.lanes) } else { zero };
+        let start = if self.lanes > 1 {
+            self.column_loop(row, steps, zero, columns, index, self.lanes)
+        } else {
+            zero
+        };
         self.column_loop(row, steps, start, columns, index, 1);
     }
 
     /// Runs while a whole vector is left; gives the first column that is left over.
-    fn column_loop(&mut self, row: &Row, steps: &[Value], start: Value, columns: Value, index: Value, lanes: usize) -> Value {
+    fn column_loop(
+        &mut self,
+        row: &Row,
+        steps: &[Value],
+        start: Value,
+        columns: Value,
+        index: Value,
+        lanes: usize,
+    ) -> Value {
         let (body, after) = (self.f.create_block(), self.f.create_block());
         let column = self.f.append_block_param(body, I64);
         let left = self.f.append_block_param(after, I64);
         let end = self.f.ins().iadd_imm_s(start, lanes as i64);
-        let fits = self.f.ins().icmp(IntCC::SignedLessThanOrEqual, end, columns);
-        self.f.ins().brif(fits, body, &[start.into()], after, &[start.into()]);
+        let fits = self
+            .f
+            .ins()
+            .icmp(IntCC::SignedLessThanOrEqual, end, columns);
+        self.f
+            .ins()
+            .brif(fits, body, &[start.into()], after, &[start.into()]);
         self.f.switch_to_block(body);
-        Body { e: self, row, steps, column, index, lanes }.run();
+        Body {
+            e: self,
+            row,
+            steps,
+            column,
+            index,
+            lanes,
+        }
+        .run();
         let next = self.f.ins().iadd_imm_s(column, lanes as i64);
         let end = self.f.ins().iadd_imm_s(next, lanes as i64);
-        let more = self.f.ins().icmp(IntCC::SignedLessThanOrEqual, end, columns);
-        self.f.ins().brif(more, body, &[next.into()], after, &[next.into()]);
+        let more = self
+            .f
+            .ins()
+            .icmp(IntCC::SignedLessThanOrEqual, end, columns);
+        self.f
+            .ins()
+            .brif(more, body, &[next.into()], after, &[next.into()]);
         self.f.switch_to_block(after);
         left
     }
@@ -274,7 +383,12 @@ impl Body<'_, '_, '_, '_> {
             values.push(value);
         }
         for (n, store) in kernel.stores.iter().enumerate() {
-            self.store(kernel.loads.len() + n, store, values[store.value.0 as usize], kernel.kind(store.value));
+            self.store(
+                kernel.loads.len() + n,
+                store,
+                values[store.value.0 as usize],
+                kernel.kind(store.value),
+            );
         }
     }
 
@@ -311,10 +425,18 @@ impl Body<'_, '_, '_, '_> {
     }
 
     fn four_bytes(&mut self, address: Value) -> Value {
-        let word = self.e.f.ins().load(I32, MemFlagsData::trusted(), address, 0);
+        let word = self
+            .e
+            .f
+            .ins()
+            .load(I32, MemFlagsData::trusted(), address, 0);
         let vector = self.e.f.ins().scalar_to_vector(I32X4, word);
         let flags = MemFlagsData::new().with_endianness(Endianness::Little);
-        let bytes = self.e.f.ins().bitcast(cranelift_codegen::ir::types::I8X16, flags, vector);
+        let bytes = self
+            .e
+            .f
+            .ins()
+            .bitcast(cranelift_codegen::ir::types::I8X16, flags, vector);
         let halves = self.e.f.ins().uwiden_low(bytes);
         debug_assert_eq!(self.e.f.func.dfg.value_type(halves), I16X8);
         self.e.f.ins().uwiden_low(halves)
@@ -331,7 +453,11 @@ impl Body<'_, '_, '_, '_> {
         let mut vector = None;
         for lane in 0..4u8 {
             let raw = self.e.scalar_load(dtype, pointer);
-            let element = if dtype == DType::Bool { self.e.f.ins().uextend(I32, raw) } else { raw };
+            let element = if dtype == DType::Bool {
+                self.e.f.ins().uextend(I32, raw)
+            } else {
+                raw
+            };
             vector = Some(match vector {
                 None => {
                     let ty = if dtype == DType::F32 { F32X4 } else { I32X4 };
@@ -342,7 +468,11 @@ impl Body<'_, '_, '_, '_> {
             pointer = self.e.f.ins().iadd(pointer, self.steps[n]);
         }
         let vector = vector.unwrap_or(address);
-        if dtype == DType::Bool { self.nonzero(vector) } else { vector }
+        if dtype == DType::Bool {
+            self.nonzero(vector)
+        } else {
+            vector
+        }
     }
 
     /// A row's element for every lane.
@@ -361,10 +491,18 @@ impl Body<'_, '_, '_, '_> {
         }
     }
 
-    fn store(&mut self, operand: usize, store: &mmh_lower::kernel::Store, value: Value, kind: Kind) {
+    fn store(
+        &mut self,
+        operand: usize,
+        store: &mmh_lower::kernel::Store,
+        value: Value,
+        kind: Kind,
+    ) {
         let flags = MemFlagsData::trusted();
         let address = self.address(operand, store.dtype, store.pattern);
-        if self.wide() && (kind == Kind::Mask || store.pattern == Pattern::Strided || store.dtype == DType::U8) {
+        if self.wide()
+            && (kind == Kind::Mask || store.pattern == Pattern::Strided || store.dtype == DType::U8)
+        {
             return self.scatter(operand, store, value, kind, address);
         }
         let float = self.float();
@@ -383,12 +521,23 @@ impl Body<'_, '_, '_, '_> {
                 self.choose(FloatCC::LessThan, old, value)
             }
         };
-        let value = if store.dtype == DType::U8 { self.e.f.ins().ireduce(I8, value) } else { value };
+        let value = if store.dtype == DType::U8 {
+            self.e.f.ins().ireduce(I8, value)
+        } else {
+            value
+        };
         self.e.f.ins().store(flags, value, address, 0);
     }
 
     /// Lane by lane, for truth values and strided results.
-    fn scatter(&mut self, operand: usize, store: &mmh_lower::kernel::Store, value: Value, kind: Kind, address: Value) {
+    fn scatter(
+        &mut self,
+        operand: usize,
+        store: &mmh_lower::kernel::Store,
+        value: Value,
+        kind: Kind,
+        address: Value,
+    ) {
         let flags = MemFlagsData::trusted();
         let mut pointer = address;
         for lane in 0..4u8 {
@@ -404,7 +553,11 @@ impl Body<'_, '_, '_, '_> {
             self.e.f.ins().store(flags, element, pointer, 0);
             pointer = match store.pattern {
                 Pattern::Strided => self.e.f.ins().iadd(pointer, self.steps[operand]),
-                Pattern::Unit | Pattern::Splat => self.e.f.ins().iadd_imm_s(pointer, store.dtype.bytes() as i64),
+                Pattern::Unit | Pattern::Splat => self
+                    .e
+                    .f
+                    .ins()
+                    .iadd_imm_s(pointer, store.dtype.bytes() as i64),
             };
         }
     }
@@ -420,13 +573,21 @@ impl Body<'_, '_, '_, '_> {
         }
         let ty = self.e.f.func.dfg.value_type(a);
         let flags = MemFlagsData::new().with_endianness(Endianness::Little);
-        let mask = if ty == I32X4 { mask } else { self.e.f.ins().bitcast(ty, flags, mask) };
+        let mask = if ty == I32X4 {
+            mask
+        } else {
+            self.e.f.ins().bitcast(ty, flags, mask)
+        };
         self.e.f.ins().bitselect(mask, a, b)
     }
 
     fn place(&mut self, axis: u8) -> Value {
         let flags = MemFlagsData::trusted();
-        let base = self.e.f.ins().load(I32, flags, self.index, i32::from(axis) * 4);
+        let base = self
+            .e
+            .f
+            .ins()
+            .load(I32, flags, self.index, i32::from(axis) * 4);
         let moving = match axis {
             0 => Some(self.row.place),
             1 => Some(self.column),
@@ -454,22 +615,42 @@ impl Body<'_, '_, '_, '_> {
 
     fn constant(&mut self, bits: u32) -> Value {
         let scalar = self.e.f.ins().f32const(Ieee32::with_bits(bits));
-        if self.wide() { self.e.f.ins().splat(F32X4, scalar) } else { scalar }
+        if self.wide() {
+            self.e.f.ins().splat(F32X4, scalar)
+        } else {
+            scalar
+        }
     }
 
     fn parameter(&mut self, n: u8) -> Value {
         let offset = (PLACES as i32 + i32::from(n)) * 4;
-        let scalar = self.e.f.ins().load(F32, MemFlagsData::trusted(), self.index, offset);
-        if self.wide() { self.e.f.ins().splat(F32X4, scalar) } else { scalar }
+        let scalar = self
+            .e
+            .f
+            .ins()
+            .load(F32, MemFlagsData::trusted(), self.index, offset);
+        if self.wide() {
+            self.e.f.ins().splat(F32X4, scalar)
+        } else {
+            scalar
+        }
     }
 
     fn integer(&mut self, n: i32) -> Value {
         let scalar = self.e.f.ins().iconst(I32, i64::from(n.cast_unsigned()));
-        if self.wide() { self.e.f.ins().splat(I32X4, scalar) } else { scalar }
+        if self.wide() {
+            self.e.f.ins().splat(I32X4, scalar)
+        } else {
+            scalar
+        }
     }
 
     fn not(&mut self, mask: Value) -> Value {
-        if self.wide() { self.e.f.ins().bnot(mask) } else { self.e.f.ins().bxor_imm_u(mask, 1) }
+        if self.wide() {
+            self.e.f.ins().bnot(mask)
+        } else {
+            self.e.f.ins().bxor_imm_u(mask, 1)
+        }
     }
 
     fn instr(&mut self, instr: Instr, values: &[Value]) -> Value {

@@ -1,5 +1,8 @@
 //! Runs compiled kernels over loops, on all threads.
-#![expect(unsafe_code, reason = "kernels address operands by pointer; the schedule keeps them inside their buffers")]
+#![expect(
+    unsafe_code,
+    reason = "kernels address operands by pointer; the schedule keeps them inside their buffers"
+)]
 
 use crate::jit::Code;
 use crate::pool::Pool;
@@ -53,7 +56,14 @@ impl Launch {
     pub(crate) fn new(entry: Code) -> Self {
         let mut index = [0; MOST + PARAMETERS];
         index[PLACES..].copy_from_slice(&entry.constants);
-        Self { entry, pointers: [std::ptr::null_mut(); MOST], row: [0; MOST], column: [0; MOST], index, count: 0 }
+        Self {
+            entry,
+            pointers: [std::ptr::null_mut(); MOST],
+            row: [0; MOST],
+            column: [0; MOST],
+            index,
+            count: 0,
+        }
     }
 
     /// Adds an operand: its first element and byte strides along rows and columns.
@@ -68,7 +78,14 @@ impl Launch {
     pub(crate) fn run(&self, rows: usize, columns: usize) {
         // SAFETY: pointers and strides stay inside their buffers for these rows and columns (the schedule's loops).
         unsafe {
-            (self.entry.function)(self.pointers.as_ptr(), self.row.as_ptr(), self.column.as_ptr(), rows as i64, columns as i64, self.index.as_ptr());
+            (self.entry.function)(
+                self.pointers.as_ptr(),
+                self.row.as_ptr(),
+                self.column.as_ptr(),
+                rows as i64,
+                columns as i64,
+                self.index.as_ptr(),
+            );
         }
     }
 }
@@ -94,27 +111,66 @@ pub(crate) fn map(pool: &Pool, memory: &Memory, entry: Code, loops: &[usize], ar
     let mut base = Launch::new(entry);
     for arg in args {
         let size = memory.size(arg) as i64;
-        base.push(memory.at(arg), arg.strides[depth - 2] as i64 * size, arg.strides[depth - 1] as i64 * size);
+        base.push(
+            memory.at(arg),
+            arg.strides[depth - 2] as i64 * size,
+            arg.strides[depth - 1] as i64 * size,
+        );
     }
-    let outer_strides: Vec<Vec<isize>> =
-        args.iter().map(|a| a.strides[..depth - 2].iter().map(|s| s * memory.size(a) as isize).collect()).collect();
-    let tasks = if elements < SERIAL { 1 } else { pool.threads().min(elements / (SERIAL / 2)).max(1) };
+    let outer_strides: Vec<Vec<isize>> = args
+        .iter()
+        .map(|a| {
+            a.strides[..depth - 2]
+                .iter()
+                .map(|s| s * memory.size(a) as isize)
+                .collect()
+        })
+        .collect();
+    let tasks = if elements < SERIAL {
+        1
+    } else {
+        pool.threads().min(elements / (SERIAL / 2)).max(1)
+    };
     if all_rows < tasks * 2 && columns >= tasks * 64 {
         let width = columns.div_ceil(tasks).next_multiple_of(16);
         let shared = Shared(&base);
         let run = |task: usize| {
-            let (from, to) = ((task * width).min(columns), ((task + 1) * width).min(columns));
-            span(shared.get(), &outer_strides, outer, rows, 0..all_rows, from..to);
+            let (from, to) = (
+                (task * width).min(columns),
+                ((task + 1) * width).min(columns),
+            );
+            span(
+                shared.get(),
+                &outer_strides,
+                outer,
+                rows,
+                0..all_rows,
+                from..to,
+            );
         };
         return pool.run(columns.div_ceil(width), &run);
     }
     let share = all_rows.div_ceil(tasks);
     let shared = Shared(&base);
     let run = |task: usize| {
-        let (from, to) = ((task * share).min(all_rows), ((task + 1) * share).min(all_rows));
-        span(shared.get(), &outer_strides, outer, rows, from..to, 0..columns);
+        let (from, to) = (
+            (task * share).min(all_rows),
+            ((task + 1) * share).min(all_rows),
+        );
+        span(
+            shared.get(),
+            &outer_strides,
+            outer,
+            rows,
+            from..to,
+            0..columns,
+        );
     };
-    if tasks == 1 { run(0) } else { pool.run(tasks, &run) }
+    if tasks == 1 {
+        run(0)
+    } else {
+        pool.run(tasks, &run)
+    }
 }
 
 /// Lets threads read a launch, each taking a copy.
@@ -130,7 +186,14 @@ impl Shared<'_> {
 }
 
 /// Runs part of the rows (counted through all outer loops) and part of the columns.
-fn span(base: &Launch, strides: &[Vec<isize>], outer: &[usize], rows: usize, part: std::ops::Range<usize>, columns: std::ops::Range<usize>) {
+fn span(
+    base: &Launch,
+    strides: &[Vec<isize>],
+    outer: &[usize],
+    rows: usize,
+    part: std::ops::Range<usize>,
+    columns: std::ops::Range<usize>,
+) {
     let mut at = part.start;
     let mut place = [0usize; MOST];
     while at < part.end {
@@ -138,9 +201,10 @@ fn span(base: &Launch, strides: &[Vec<isize>], outer: &[usize], rows: usize, par
         let count = (rows - row).min(part.end - at);
         let mut launch = base.clone();
         places(block, outer, &mut place[..outer.len()]);
-        for n in 0..launch.count {
-            let mut offset = row as isize * launch.row[n] as isize + columns.start as isize * launch.column[n] as isize;
-            for (p, stride) in place.iter().zip(&strides[n]) {
+        for (n, strides) in strides.iter().enumerate() {
+            let mut offset = row as isize * launch.row[n] as isize
+                + columns.start as isize * launch.column[n] as isize;
+            for (p, stride) in place.iter().zip(strides) {
                 offset += *p as isize * stride;
             }
             launch.pointers[n] = launch.pointers[n].wrapping_offset(offset);

@@ -5,12 +5,12 @@
 //! [`memory`] lends aligned scratch buffers.
 
 pub mod contract;
-pub mod isa;
-pub mod memory;
-pub mod pool;
 mod executor;
+pub mod isa;
 mod jit;
 mod launch;
+pub mod memory;
+pub mod pool;
 mod reduce;
 mod simd;
 mod steps;

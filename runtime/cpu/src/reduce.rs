@@ -2,7 +2,10 @@
 //!
 //! Rows form: a kernel writes the elements of a row to scratch, which is folded. Columns form: a kernel adds 64 rows at
 //! a time onto 64 lanes, each as wide as the columns, so that the inner loop runs along memory.
-#![expect(unsafe_code, reason = "kernels and lanes are addressed by pointer inside scratch memory and buffers")]
+#![expect(
+    unsafe_code,
+    reason = "kernels and lanes are addressed by pointer inside scratch memory and buffers"
+)]
 
 use crate::jit::Code;
 use crate::launch::{Launch, MOST, Memory, places};
@@ -24,8 +27,14 @@ const SERIAL: usize = 6_000;
 fn combine(fold: Mode, a: &mut [f32], b: &[f32]) {
     match fold {
         Mode::Sum | Mode::Write => a.iter_mut().zip(b).for_each(|(a, b)| *a += b),
-        Mode::Max => a.iter_mut().zip(b).for_each(|(a, b)| *a = if *a > *b { *a } else { *b }),
-        Mode::Min => a.iter_mut().zip(b).for_each(|(a, b)| *a = if *a < *b { *a } else { *b }),
+        Mode::Max => a
+            .iter_mut()
+            .zip(b)
+            .for_each(|(a, b)| *a = if *a > *b { *a } else { *b }),
+        Mode::Min => a
+            .iter_mut()
+            .zip(b)
+            .for_each(|(a, b)| *a = if *a < *b { *a } else { *b }),
     }
 }
 
@@ -35,7 +44,11 @@ fn tree(fold: Mode, data: &mut [f32], lanes: usize, width: usize) {
     for half in [32, 16, 8, 4, 2, 1] {
         for lane in half..present.min(2 * half) {
             let (low, high) = data.split_at_mut(lane * width);
-            combine(fold, &mut low[(lane - half) * width..(lane - half + 1) * width], &high[..width]);
+            combine(
+                fold,
+                &mut low[(lane - half) * width..(lane - half + 1) * width],
+                &high[..width],
+            );
         }
         present = present.min(half);
     }
@@ -46,7 +59,11 @@ fn fold_rows(fold: Mode, data: &mut [f32], rows: usize, width: usize) {
     for row in LANES..rows {
         let (low, high) = data.split_at_mut(row * width);
         let lane = row % LANES;
-        combine(fold, &mut low[lane * width..(lane + 1) * width], &high[..width]);
+        combine(
+            fold,
+            &mut low[lane * width..(lane + 1) * width],
+            &high[..width],
+        );
     }
     tree(fold, data, rows.min(LANES), width);
 }
@@ -133,17 +150,40 @@ unsafe impl Sync for Frame<'_> {}
 impl<'a> Frame<'a> {
     fn new(memory: &Memory, step: &'a ReduceStep) -> Self {
         let is_rows = step.loops.last().is_some_and(|l| l.reduced);
-        let column = if is_rows { None } else { Some(step.loops.len() - 1) };
+        let column = if is_rows {
+            None
+        } else {
+            Some(step.loops.len() - 1)
+        };
         let pick = |want: bool| -> Vec<usize> {
-            step.loops.iter().enumerate().filter(|(i, l)| l.reduced == want && Some(*i) != column).map(|(i, _)| i).collect()
+            step.loops
+                .iter()
+                .enumerate()
+                .filter(|(i, l)| l.reduced == want && Some(*i) != column)
+                .map(|(i, _)| i)
+                .collect()
         };
         let (kept, reduced) = (pick(false), pick(true));
         let strides = |arg: &mmh_lower::schedule::Arg, at: &[usize]| -> Vec<isize> {
-            at.iter().map(|&i| arg.strides[i] * memory.size(arg) as isize).collect()
+            at.iter()
+                .map(|&i| arg.strides[i] * memory.size(arg) as isize)
+                .collect()
         };
-        let column_stride = |arg: &mmh_lower::schedule::Arg| column.map_or(0, |c| arg.strides[c] * memory.size(arg) as isize);
-        let loads = step.loads.iter().map(|a| (memory.at(a), strides(a, &kept), strides(a, &reduced), column_stride(a)));
-        let results = step.results.iter().map(|a| (memory.at(a), strides(a, &kept), column_stride(a)));
+        let column_stride = |arg: &mmh_lower::schedule::Arg| {
+            column.map_or(0, |c| arg.strides[c] * memory.size(arg) as isize)
+        };
+        let loads = step.loads.iter().map(|a| {
+            (
+                memory.at(a),
+                strides(a, &kept),
+                strides(a, &reduced),
+                column_stride(a),
+            )
+        });
+        let results = step
+            .results
+            .iter()
+            .map(|a| (memory.at(a), strides(a, &kept), column_stride(a)));
         let size = |at: &[usize]| at.iter().map(|&i| step.loops[i].size).collect::<Vec<_>>();
         Self {
             loads: loads.collect(),
@@ -174,10 +214,19 @@ impl<'a> Frame<'a> {
         places(flat, &self.reduced, &mut reduced[..self.reduced.len()]);
         for (base, kept_strides, reduced_strides, column) in &self.loads {
             let mut offset = 0isize;
-            kept.iter().zip(kept_strides).for_each(|(p, s)| offset += *p as isize * s);
-            reduced.iter().zip(reduced_strides).for_each(|(p, s)| offset += *p as isize * s);
+            kept.iter()
+                .zip(kept_strides)
+                .for_each(|(p, s)| offset += *p as isize * s);
+            reduced
+                .iter()
+                .zip(reduced_strides)
+                .for_each(|(p, s)| offset += *p as isize * s);
             let inner = reduced_strides.last().copied().unwrap_or(0);
-            let (row, column) = if self.is_rows { (0, inner) } else { (inner, *column) };
+            let (row, column) = if self.is_rows {
+                (0, inner)
+            } else {
+                (inner, *column)
+            };
             launch.push(base.wrapping_offset(offset), row as i64, column as i64);
         }
         self.index(&mut launch, &kept, &reduced);
@@ -206,16 +255,26 @@ impl<'a> Frame<'a> {
         places(item, &self.kept, &mut kept[..self.kept.len()]);
         let (base, strides, step) = &self.results[root];
         let mut offset = column as isize * step;
-        kept.iter().zip(strides).for_each(|(p, s)| offset += *p as isize * s);
+        kept.iter()
+            .zip(strides)
+            .for_each(|(p, s)| offset += *p as isize * s);
         // SAFETY: a result element inside its buffer (the schedule's loops), written by one task only.
-        unsafe { base.wrapping_offset(offset).cast::<f32>().write(finished(self.step.fold, value)) }
+        unsafe {
+            base.wrapping_offset(offset)
+                .cast::<f32>()
+                .write(finished(self.step.fold, value))
+        }
     }
 }
 
 /// Carries out a reduction.
 pub(crate) fn reduce(pool: &Pool, memory: &Memory, entries: Entries, step: &ReduceStep) {
     let frame = Frame::new(memory, step);
-    if frame.is_rows { rows_form(pool, &frame, entries) } else { columns_form(pool, &frame, entries) }
+    if frame.is_rows {
+        rows_form(pool, &frame, entries)
+    } else {
+        columns_form(pool, &frame, entries)
+    }
 }
 
 fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
@@ -224,7 +283,11 @@ fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
     if frame.reduced.len() == 1 && length <= BLOCK {
         let tile = (TILE / (length * roots).max(1)).clamp(1, items.max(1));
         let parallel = items * length >= SERIAL;
-        let share = if parallel { items.div_ceil(pool.threads() * 2).max(1) } else { items.max(1) };
+        let share = if parallel {
+            items.div_ceil(pool.threads() * 2).max(1)
+        } else {
+            items.max(1)
+        };
         let run = |task: usize| {
             let (mut at, end) = ((task * share).min(items), ((task + 1) * share).min(items));
             let mut space = scratch(tile * length * roots + 16);
@@ -244,10 +307,17 @@ fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
         fill(frame, entries.write, item, from..to, &mut space);
         for root in 0..roots {
             let line = &mut space[root * BLOCK..root * BLOCK + (to - from)];
-            out.set((root * items + item) * blocks + block, fold_line(fold, line));
+            out.set(
+                (root * items + item) * blocks + block,
+                fold_line(fold, line),
+            );
         }
     };
-    if items * length < SERIAL { (0..items * blocks).for_each(run) } else { pool.run(items * blocks, &run) }
+    if items * length < SERIAL {
+        (0..items * blocks).for_each(run)
+    } else {
+        pool.run(items * blocks, &run)
+    }
     for root in 0..roots {
         for item in 0..items {
             let start = (root * items + item) * blocks;
@@ -259,7 +329,14 @@ fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
 }
 
 /// Several short rows at once; gives how many were done.
-fn short_rows(frame: &Frame<'_>, entries: Entries, item: usize, most: usize, space: &mut [f32], fold: Mode) -> usize {
+fn short_rows(
+    frame: &Frame<'_>,
+    entries: Entries,
+    item: usize,
+    most: usize,
+    space: &mut [f32],
+    fold: Mode,
+) -> usize {
     let (length, roots) = (frame.length(), frame.results.len());
     let inner = frame.kept.last().copied().unwrap_or(1);
     let count = most.min(inner - item % inner);
@@ -268,27 +345,48 @@ fn short_rows(frame: &Frame<'_>, entries: Entries, item: usize, most: usize, spa
         launch.row[n] = kept.last().copied().unwrap_or(0) as i64;
     }
     for root in 0..roots {
-        launch.push(space[root * most * length..].as_mut_ptr().cast(), (length * 4) as i64, 4);
+        launch.push(
+            space[root * most * length..].as_mut_ptr().cast(),
+            (length * 4) as i64,
+            4,
+        );
     }
     launch.run(count, length);
     for root in 0..roots {
         for row in 0..count {
             let start = (root * most + row) * length;
-            frame.write(root, item + row, 0, fold_line(fold, &mut space[start..start + length]));
+            frame.write(
+                root,
+                item + row,
+                0,
+                fold_line(fold, &mut space[start..start + length]),
+            );
         }
     }
     count
 }
 
 /// Computes the elements of `range` of an item into scratch, one line a root, `BLOCK` floats apart.
-fn fill(frame: &Frame<'_>, entry: Code, item: usize, range: std::ops::Range<usize>, space: &mut [f32]) {
+fn fill(
+    frame: &Frame<'_>,
+    entry: Code,
+    item: usize,
+    range: std::ops::Range<usize>,
+    space: &mut [f32],
+) {
     let inner = frame.reduced.last().copied().unwrap_or(1);
     let mut at = range.start;
     while at < range.end {
         let count = (inner - at % inner).min(range.end - at);
         let mut launch = frame.launch(entry, item, at);
         for root in 0..frame.results.len() {
-            launch.push(space[root * BLOCK + (at - range.start)..].as_mut_ptr().cast(), 0, 4);
+            launch.push(
+                space[root * BLOCK + (at - range.start)..]
+                    .as_mut_ptr()
+                    .cast(),
+                0,
+                4,
+            );
         }
         launch.run(1, count);
         at += count;
@@ -321,15 +419,29 @@ struct Cut {
 }
 
 fn columns_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
-    let (items, length, roots, columns) = (frame.items(), frame.length(), frame.results.len(), frame.columns);
+    let (items, length, roots, columns) = (
+        frame.items(),
+        frame.length(),
+        frame.results.len(),
+        frame.columns,
+    );
     let fold = frame.step.fold;
     let width = columns.min((LANE_FLOATS / LANES / roots).max(16));
     let (pieces, blocks) = (columns.div_ceil(width), length.div_ceil(BLOCK).max(1));
     let work = items * length * columns;
     let wanted = if work < SERIAL { 1 } else { pool.threads() };
     let units = items * pieces * blocks;
-    let parts = if units >= 2 * wanted || length < 2 * LANES { 1 } else { wanted.next_power_of_two().min(8) };
-    let cut = Cut { width, pieces, blocks, parts };
+    let parts = if units >= 2 * wanted || length < 2 * LANES {
+        1
+    } else {
+        wanted.next_power_of_two().min(8)
+    };
+    let cut = Cut {
+        width,
+        pieces,
+        blocks,
+        parts,
+    };
     // Lanes of every unit, kept only where several threads share them; block results of every unit.
     let lane_floats = LANES * width * roots;
     let mut lanes = scratch(if parts > 1 { units * lane_floats } else { 0 });
@@ -338,17 +450,40 @@ fn columns_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
     let lane_work = |task: usize| {
         let (unit, part) = (task / parts, task % parts);
         if parts > 1 {
-            accumulate(frame, entries, &cut, unit, part, lane_cells.from(unit * lane_floats));
+            accumulate(
+                frame,
+                entries,
+                &cut,
+                unit,
+                part,
+                lane_cells.from(unit * lane_floats),
+            );
         } else {
             let mut own = scratch(lane_floats);
             accumulate(frame, entries, &cut, unit, 0, own.as_mut_ptr());
-            settle(frame, &cut, unit, own.as_mut_ptr(), sum_cells.from(unit * roots * width));
+            settle(
+                frame,
+                &cut,
+                unit,
+                own.as_mut_ptr(),
+                sum_cells.from(unit * roots * width),
+            );
         }
     };
-    if wanted == 1 { (0..units * parts).for_each(lane_work) } else { pool.run(units * parts, &lane_work) }
+    if wanted == 1 {
+        (0..units * parts).for_each(lane_work)
+    } else {
+        pool.run(units * parts, &lane_work)
+    }
     if parts > 1 {
         for unit in 0..units {
-            settle(frame, &cut, unit, lane_cells.from(unit * lane_floats), sum_cells.from(unit * roots * width));
+            settle(
+                frame,
+                &cut,
+                unit,
+                lane_cells.from(unit * lane_floats),
+                sum_cells.from(unit * roots * width),
+            );
         }
     }
     for item in 0..items {
@@ -356,7 +491,11 @@ fn columns_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
             let here = width.min(columns - piece * width);
             for root in 0..roots {
                 let first = ((item * pieces + piece) * blocks) * roots * width + root * width;
-                let result = if blocks == 1 { &sums[first..first + here] } else { &gather_blocks(fold, &sums, first, roots * width, blocks, here)[..] };
+                let result = if blocks == 1 {
+                    &sums[first..first + here]
+                } else {
+                    &gather_blocks(fold, &sums, first, roots * width, blocks, here)[..]
+                };
                 for (column, value) in result.iter().enumerate().take(here) {
                     frame.write(root, item, piece * width + column, *value);
                 }
@@ -365,15 +504,39 @@ fn columns_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
     }
 }
 
-fn gather_blocks(fold: Mode, sums: &[f32], first: usize, step: usize, blocks: usize, width: usize) -> Vec<f32> {
-    let mut lines: Vec<f32> = (0..blocks).flat_map(|b| sums[first + b * step..first + b * step + width].iter().copied()).collect();
+fn gather_blocks(
+    fold: Mode,
+    sums: &[f32],
+    first: usize,
+    step: usize,
+    blocks: usize,
+    width: usize,
+) -> Vec<f32> {
+    let mut lines: Vec<f32> = (0..blocks)
+        .flat_map(|b| {
+            sums[first + b * step..first + b * step + width]
+                .iter()
+                .copied()
+        })
+        .collect();
     fold_blocks(fold, &mut lines, blocks, width);
     lines
 }
 
 /// Adds the rows of one block, of one part of the lanes, onto the lanes.
-fn accumulate(frame: &Frame<'_>, entries: Entries, cut: &Cut, unit: usize, part: usize, lanes: *mut f32) {
-    let (block, piece, item) = (unit % cut.blocks, unit / cut.blocks % cut.pieces, unit / cut.blocks / cut.pieces);
+fn accumulate(
+    frame: &Frame<'_>,
+    entries: Entries,
+    cut: &Cut,
+    unit: usize,
+    part: usize,
+    lanes: *mut f32,
+) {
+    let (block, piece, item) = (
+        unit % cut.blocks,
+        unit / cut.blocks % cut.pieces,
+        unit / cut.blocks / cut.pieces,
+    );
     let length = frame.length();
     let (from, to) = (block * BLOCK, ((block + 1) * BLOCK).min(length));
     let per_part = LANES / cut.parts;
@@ -381,8 +544,15 @@ fn accumulate(frame: &Frame<'_>, entries: Entries, cut: &Cut, unit: usize, part:
     let inner = frame.reduced.last().copied().unwrap_or(1);
     let mut group = from;
     while group < to {
-        let (mut at, end) = ((group + part * per_part).min(to), (group + (part + 1) * per_part).min(to));
-        let entry = if group == from { entries.write } else { entries.more };
+        let (mut at, end) = (
+            (group + part * per_part).min(to),
+            (group + (part + 1) * per_part).min(to),
+        );
+        let entry = if group == from {
+            entries.write
+        } else {
+            entries.more
+        };
         while at < end {
             let count = (inner - at % inner).min(end - at);
             let mut launch = frame.launch(entry, item, at);
@@ -409,7 +579,10 @@ fn settle(frame: &Frame<'_>, cut: &Cut, unit: usize, lanes: *mut f32, sums: *mut
     let roots = frame.results.len();
     // SAFETY: the unit's lanes and sums, written by nobody else now.
     let (lanes, sums) = unsafe {
-        (std::slice::from_raw_parts_mut(lanes, roots * LANES * cut.width), std::slice::from_raw_parts_mut(sums, roots * cut.width))
+        (
+            std::slice::from_raw_parts_mut(lanes, roots * LANES * cut.width),
+            std::slice::from_raw_parts_mut(sums, roots * cut.width),
+        )
     };
     for root in 0..roots {
         let own = &mut lanes[root * LANES * cut.width..(root + 1) * LANES * cut.width];
@@ -420,21 +593,47 @@ fn settle(frame: &Frame<'_>, cut: &Cut, unit: usize, lanes: *mut f32, sums: *mut
 
 /// First place of the largest element.
 pub(crate) fn arg_max(memory: &Memory, step: &ArgMaxStep) {
-    let kept: Vec<usize> = step.loops.iter().filter(|l| !l.reduced).map(|l| l.size).collect();
-    let reduced: Vec<usize> = step.loops.iter().filter(|l| l.reduced).map(|l| l.size).collect();
-    let (items, length) = (kept.iter().product::<usize>(), reduced.iter().product::<usize>());
-    let (load, result) = (memory.at(&step.load).cast::<f32>(), memory.at(&step.result).cast::<i32>());
+    let kept: Vec<usize> = step
+        .loops
+        .iter()
+        .filter(|l| !l.reduced)
+        .map(|l| l.size)
+        .collect();
+    let reduced: Vec<usize> = step
+        .loops
+        .iter()
+        .filter(|l| l.reduced)
+        .map(|l| l.size)
+        .collect();
+    let (items, length) = (
+        kept.iter().product::<usize>(),
+        reduced.iter().product::<usize>(),
+    );
+    let (load, result) = (
+        memory.at(&step.load).cast::<f32>(),
+        memory.at(&step.result).cast::<i32>(),
+    );
     let mut place = [0usize; MOST];
     for item in 0..items {
         places(item, &kept, &mut place[..kept.len()]);
-        let offset = |strides: &[isize], place: &[usize]| place.iter().zip(strides).map(|(p, s)| *p as isize * s).sum::<isize>();
+        let offset = |strides: &[isize], place: &[usize]| {
+            place
+                .iter()
+                .zip(strides)
+                .map(|(p, s)| *p as isize * s)
+                .sum::<isize>()
+        };
         let start = load.wrapping_offset(offset(&step.load.strides[..kept.len()], &place));
         let to = result.wrapping_offset(offset(&step.result.strides[..kept.len()], &place));
         let mut inner = [0usize; MOST];
         let mut element = |flat: usize| {
             places(flat, &reduced, &mut inner[..reduced.len()]);
             // SAFETY: inside the operand's buffer by the step's loops.
-            unsafe { start.wrapping_offset(offset(&step.load.strides[kept.len()..], &inner)).read() }
+            unsafe {
+                start
+                    .wrapping_offset(offset(&step.load.strides[kept.len()..], &inner))
+                    .read()
+            }
         };
         let best = mmh_numerics::reduce::argmax(length, &mut element).unwrap_or(0);
         // SAFETY: inside the result's buffer by the step's loops.

@@ -1,42 +1,65 @@
 //! Steps that are not kernels: contractions, look-ups, draws, samples, windows.
-#![expect(unsafe_code, reason = "buffers are addressed by pointer; the schedule keeps every step inside them")]
+#![expect(
+    unsafe_code,
+    reason = "buffers are addressed by pointer; the schedule keeps every step inside them"
+)]
 
 use crate::contract::{
-    Absent, Axis, Context, Convolution, Gemm, Operand, Output, Weight, convolution, gemm, scatter_rows, weight_gradient,
+    Absent, Axis, Context, Convolution, Gemm, Operand, Output, Weight, convolution, gemm,
+    scatter_rows, weight_gradient,
 };
 use crate::launch::{MOST, Memory, places};
 use crate::pool::Pool;
 use mmh_ir::RandomKind;
 use mmh_ir::device::RunError;
 use mmh_lower::schedule::{
-    Arg, ContractStep, ConvStep, ConvWeightStep, GatherStep, RandomStep, SampleStep, ScatterStep, Spatial, WindowStep,
+    Arg, ContractStep, ConvStep, ConvWeightStep, GatherStep, RandomStep, SampleStep, ScatterStep,
+    Spatial, WindowStep,
 };
 use mmh_lower::view::BufferId;
 use mmh_numerics::random::{Key, Stream, below, normals, uniforms};
 use mmh_numerics::sample::bilinear;
 
 /// The elements behind an operand.
-fn read<'m>(memory: &'m Memory, buffer: BufferId, offset: usize) -> &'m [f32] {
+fn read(memory: &Memory, buffer: BufferId, offset: usize) -> &[f32] {
     let length = memory.elements[buffer.index()].saturating_sub(offset);
     // SAFETY: the buffer holds that many f32 elements, and no step writes what it reads.
-    unsafe { std::slice::from_raw_parts(memory.base[buffer.index()].cast::<f32>().add(offset), length) }
+    unsafe {
+        std::slice::from_raw_parts(
+            memory.base[buffer.index()].cast::<f32>().add(offset),
+            length,
+        )
+    }
 }
 
 /// The elements behind a result.
-#[expect(clippy::mut_from_ref, reason = "steps run one after another and write each buffer from one place")]
-fn write<'m>(memory: &'m Memory, buffer: BufferId, offset: usize) -> &'m mut [f32] {
+#[expect(
+    clippy::mut_from_ref,
+    reason = "steps run one after another and write each buffer from one place"
+)]
+fn write(memory: &Memory, buffer: BufferId, offset: usize) -> &mut [f32] {
     let length = memory.elements[buffer.index()].saturating_sub(offset);
     // SAFETY: the buffer holds that many f32 elements, and this step alone uses it now.
-    unsafe { std::slice::from_raw_parts_mut(memory.base[buffer.index()].cast::<f32>().add(offset), length) }
+    unsafe {
+        std::slice::from_raw_parts_mut(
+            memory.base[buffer.index()].cast::<f32>().add(offset),
+            length,
+        )
+    }
 }
 
-fn ints<'m>(memory: &'m Memory, buffer: BufferId) -> &'m [i32] {
+fn ints(memory: &Memory, buffer: BufferId) -> &[i32] {
     // SAFETY: the schedule says that the buffer holds this many i32 elements.
-    unsafe { std::slice::from_raw_parts(memory.base[buffer.index()].cast::<i32>(), memory.elements[buffer.index()]) }
+    unsafe {
+        std::slice::from_raw_parts(
+            memory.base[buffer.index()].cast::<i32>(),
+            memory.elements[buffer.index()],
+        )
+    }
 }
 
 /// The same words without a sign: a negative index becomes one that no table has.
-fn indices<'m>(memory: &'m Memory, buffer: BufferId) -> &'m [u32] {
+fn indices(memory: &Memory, buffer: BufferId) -> &[u32] {
     let ints = ints(memory, buffer);
     // SAFETY: i32 and u32 have the same layout.
     unsafe { std::slice::from_raw_parts(ints.as_ptr().cast(), ints.len()) }
@@ -51,7 +74,11 @@ fn stride(arg: &Arg, at: usize) -> usize {
 }
 
 /// A batched product; batch loops beyond two run one after another.
-pub(crate) fn contract(context: &Context<'_>, memory: &Memory, step: &ContractStep) -> Result<(), RunError> {
+pub(crate) fn contract(
+    context: &Context<'_>,
+    memory: &Memory,
+    step: &ContractStep,
+) -> Result<(), RunError> {
     let depth = step.batch.len();
     let outer = depth.saturating_sub(2);
     let inner: Vec<usize> = (outer..depth).collect();
@@ -61,11 +88,18 @@ pub(crate) fn contract(context: &Context<'_>, memory: &Memory, step: &ContractSt
         [a, b, ..] => [values(*a), values(*b)],
     };
     let [m, n, k] = step.size;
-    let sizes = Gemm { batch: pick(&|i| step.batch[i], 1), m, n, k, absent: Absent::Nothing };
+    let sizes = Gemm {
+        batch: pick(&|i| step.batch[i], 1),
+        m,
+        n,
+        k,
+        absent: Absent::Nothing,
+    };
     let mut place = [0usize; MOST];
     for flat in 0..step.batch[..outer].iter().product() {
         places(flat, &step.batch[..outer], &mut place[..outer]);
-        let offset = |arg: &Arg| arg.offset + (0..outer).map(|i| place[i] * stride(arg, i)).sum::<usize>();
+        let offset =
+            |arg: &Arg| arg.offset + (0..outer).map(|i| place[i] * stride(arg, i)).sum::<usize>();
         let operand = |arg: &Arg| Operand {
             data: read(memory, arg.buffer, offset(arg)),
             row_stride: stride(arg, depth),
@@ -77,7 +111,15 @@ pub(crate) fn contract(context: &Context<'_>, memory: &Memory, step: &ContractSt
             row_stride: stride(&step.c, depth),
             batch_strides: pick(&|i| stride(&step.c, i), 0),
         };
-        gemm(context, &sizes, operand(&step.a), operand(&step.b), output, None).map_err(failed)?;
+        gemm(
+            context,
+            &sizes,
+            operand(&step.a),
+            operand(&step.b),
+            output,
+            None,
+        )
+        .map_err(failed)?;
     }
     Ok(())
 }
@@ -96,10 +138,20 @@ fn axis(s: &Spatial) -> Axis {
 
 fn geometry(batch: usize, channels: [usize; 2], spatial: &[Spatial; 2]) -> Convolution {
     let [rows, columns] = spatial;
-    Convolution { batch, rows: axis(rows), columns: axis(columns), in_channels: channels[0], out_channels: channels[1] }
+    Convolution {
+        batch,
+        rows: axis(rows),
+        columns: axis(columns),
+        in_channels: channels[0],
+        out_channels: channels[1],
+    }
 }
 
-pub(crate) fn conv(context: &Context<'_>, memory: &Memory, step: &ConvStep) -> Result<(), RunError> {
+pub(crate) fn conv(
+    context: &Context<'_>,
+    memory: &Memory,
+    step: &ConvStep,
+) -> Result<(), RunError> {
     let shape = geometry(step.batch, step.channels, &step.spatial);
     let weight = Weight {
         data: read(memory, step.w.buffer, step.w.offset),
@@ -107,43 +159,89 @@ pub(crate) fn conv(context: &Context<'_>, memory: &Memory, step: &ConvStep) -> R
         in_stride: stride(&step.w, 1),
         out_stride: stride(&step.w, 2),
     };
-    convolution(context, &shape, read(memory, step.x, 0), weight, write(memory, step.y, 0), None).map_err(failed)
+    convolution(
+        context,
+        &shape,
+        read(memory, step.x, 0),
+        weight,
+        write(memory, step.y, 0),
+        None,
+    )
+    .map_err(failed)
 }
 
-pub(crate) fn conv_weight(context: &Context<'_>, memory: &Memory, step: &ConvWeightStep) -> Result<(), RunError> {
+pub(crate) fn conv_weight(
+    context: &Context<'_>,
+    memory: &Memory,
+    step: &ConvWeightStep,
+) -> Result<(), RunError> {
     let shape = geometry(step.batch, step.channels, &step.spatial);
     let (x, g) = (read(memory, step.x, 0), read(memory, step.g, 0));
     weight_gradient(context, &shape, x, g, write(memory, step.dw, 0), None).map_err(failed)
 }
 
-pub(crate) fn scatter(context: &Context<'_>, memory: &Memory, step: &ScatterStep) -> Result<(), RunError> {
+pub(crate) fn scatter(
+    context: &Context<'_>,
+    memory: &Memory,
+    step: &ScatterStep,
+) -> Result<(), RunError> {
     let [positions, rows, width] = step.size;
     let index = &indices(memory, step.index)[..positions];
     let g = read(memory, step.g, 0);
-    scatter_rows(context, index, &g[..positions * width], width, &mut write(memory, step.out, 0)[..rows * width]).map_err(failed)
+    scatter_rows(
+        context,
+        index,
+        &g[..positions * width],
+        width,
+        &mut write(memory, step.out, 0)[..rows * width],
+    )
+    .map_err(failed)
 }
 
 /// Looks up elements; an index outside the table is an error, and nothing else is written.
 pub(crate) fn gather(memory: &Memory, step: &GatherStep) -> Result<(), RunError> {
     let depth = step.loops.len();
     let size = memory.size(&step.table);
-    let (table, index, out) = (memory.at(&step.table), memory.at(&step.index).cast::<i32>(), memory.at(&step.out));
+    let (table, index, out) = (
+        memory.at(&step.table),
+        memory.at(&step.index).cast::<i32>(),
+        memory.at(&step.out),
+    );
     let row = step.loops.last().copied().unwrap_or(1);
     let last = |arg: &Arg| arg.strides.last().copied().unwrap_or(0);
     let whole_rows = last(&step.index) == 0 && last(&step.table) == 1 && last(&step.out) == 1;
-    let (loops, width) = if whole_rows { (&step.loops[..depth - 1], row) } else { (&step.loops[..], 1) };
+    let (loops, width) = if whole_rows {
+        (&step.loops[..depth - 1], row)
+    } else {
+        (&step.loops[..], 1)
+    };
     let mut place = [0usize; MOST];
     for flat in 0..loops.iter().product() {
         places(flat, loops, &mut place[..loops.len()]);
-        let offset = |arg: &Arg| place.iter().zip(&arg.strides[..loops.len()]).map(|(p, s)| *p as isize * s).sum::<isize>();
+        let offset = |arg: &Arg| {
+            place
+                .iter()
+                .zip(&arg.strides[..loops.len()])
+                .map(|(p, s)| *p as isize * s)
+                .sum::<isize>()
+        };
         // SAFETY: inside the index's buffer by the step's loops.
         let at = unsafe { index.wrapping_offset(offset(&step.index)).read() };
         let Some(at) = usize::try_from(at).ok().filter(|&at| at < step.axis.1) else {
-            return Err(RunError::IndexRange { what: format!("a table of {} rows (index {at})", step.axis.1) });
+            return Err(RunError::IndexRange {
+                what: format!("a table of {} rows (index {at})", step.axis.1),
+            });
         };
-        let from = table.wrapping_offset((offset(&step.table) + at as isize * step.axis.0) * size as isize);
+        let from = table
+            .wrapping_offset((offset(&step.table) + at as isize * step.axis.0) * size as isize);
         // SAFETY: the index was checked, the rest is inside both buffers by the step's loops.
-        unsafe { std::ptr::copy_nonoverlapping(from, out.wrapping_offset(offset(&step.out) * size as isize), width * size) }
+        unsafe {
+            std::ptr::copy_nonoverlapping(
+                from,
+                out.wrapping_offset(offset(&step.out) * size as isize),
+                width * size,
+            )
+        }
     }
     Ok(())
 }
@@ -155,6 +253,7 @@ struct Target(*mut u8);
 unsafe impl Sync for Target {}
 
 impl Target {
+    #[expect(clippy::mut_from_ref, reason = "tasks take disjoint parts")]
     fn part<T>(&self, start: usize, length: usize) -> &mut [T] {
         // SAFETY: inside the result's buffer; rows of different tasks do not overlap.
         unsafe { std::slice::from_raw_parts_mut(self.0.cast::<T>().add(start), length) }
@@ -167,7 +266,9 @@ const DRAWS: usize = 2_048;
 pub(crate) fn random(pool: &Pool, memory: &Memory, step: &RandomStep) -> Result<(), RunError> {
     let [rows, width] = step.size;
     let words = ints(memory, step.key);
-    let key = Key(std::array::from_fn(|i| words.get(i).map_or(0, |w| w.cast_unsigned())));
+    let key = Key(std::array::from_fn(|i| {
+        words.get(i).map_or(0, |w| w.cast_unsigned())
+    }));
     let nonces = ints(memory, step.nonce);
     let target = Target(memory.base[step.out.index()]);
     let pieces = width.div_ceil(DRAWS).max(1);
@@ -187,7 +288,11 @@ pub(crate) fn random(pool: &Pool, memory: &Memory, step: &RandomStep) -> Result<
             }
         }
     };
-    if rows * width < DRAWS { (0..rows * pieces).for_each(run) } else { pool.run(rows * pieces, &run) }
+    if rows * width < DRAWS {
+        (0..rows * pieces).for_each(run)
+    } else {
+        pool.run(rows * pieces, &run)
+    }
     Ok(())
 }
 
@@ -196,28 +301,48 @@ pub(crate) fn sample(pool: &Pool, memory: &Memory, step: &SampleStep) {
     let (height, width) = (step.loops[depth - 2], step.loops[depth - 1]);
     let outer = &step.loops[..depth - 2];
     let base = |arg: &Arg| memory.at(arg) as usize;
-    let (image, row, column, out) = (base(&step.image), base(&step.row), base(&step.column), base(&step.out));
+    let (image, row, column, out) = (
+        base(&step.image),
+        base(&step.row),
+        base(&step.column),
+        base(&step.out),
+    );
     let run = |plane: usize| {
         let mut place = [0usize; MOST];
         places(plane, outer, &mut place[..outer.len()]);
         let start = |from: usize, arg: &Arg| {
-            let offset: isize = place.iter().zip(&arg.strides[..depth - 2]).map(|(p, s)| *p as isize * s).sum();
+            let offset: isize = place
+                .iter()
+                .zip(&arg.strides[..depth - 2])
+                .map(|(p, s)| *p as isize * s)
+                .sum();
             (from as *mut f32).wrapping_offset(offset)
         };
         let (image, rows) = (start(image, &step.image), start(row, &step.row));
         let (columns, out) = (start(column, &step.column), start(out, &step.out));
-        let at = |arg: &Arg, y: usize, x: usize| y as isize * arg.strides[depth - 2] + x as isize * arg.strides[depth - 1];
+        let at = |arg: &Arg, y: usize, x: usize| {
+            y as isize * arg.strides[depth - 2] + x as isize * arg.strides[depth - 1]
+        };
         let pixel = |y: i32, x: i32| {
-            let inside = usize::try_from(y).ok().filter(|&y| y < height).zip(usize::try_from(x).ok().filter(|&x| x < width));
+            let inside = usize::try_from(y)
+                .ok()
+                .filter(|&y| y < height)
+                .zip(usize::try_from(x).ok().filter(|&x| x < width));
             // SAFETY: inside the picture by the check.
-            inside.map_or(0.0, |(y, x)| unsafe { image.wrapping_offset(at(&step.image, y, x)).read() })
+            inside.map_or(0.0, |(y, x)| unsafe {
+                image.wrapping_offset(at(&step.image, y, x)).read()
+            })
         };
         for y in 0..height {
             for x in 0..width {
                 // SAFETY: inside the buffers by the step's loops; this task alone writes this plane.
                 unsafe {
-                    let (py, px) = (rows.wrapping_offset(at(&step.row, y, x)).read(), columns.wrapping_offset(at(&step.column, y, x)).read());
-                    out.wrapping_offset(at(&step.out, y, x)).write(bilinear(py, px, pixel));
+                    let (py, px) = (
+                        rows.wrapping_offset(at(&step.row, y, x)).read(),
+                        columns.wrapping_offset(at(&step.column, y, x)).read(),
+                    );
+                    out.wrapping_offset(at(&step.out, y, x))
+                        .write(bilinear(py, px, pixel));
                 }
             }
         }
@@ -228,7 +353,10 @@ pub(crate) fn sample(pool: &Pool, memory: &Memory, step: &SampleStep) {
 /// Copies windows element by element (pooling gradients and other rare cases).
 pub(crate) fn window(pool: &Pool, memory: &Memory, step: &WindowStep) {
     let size = memory.size(&step.out);
-    let (source, out) = (memory.at(&step.source) as usize, memory.at(&step.out) as usize);
+    let (source, out) = (
+        memory.at(&step.source) as usize,
+        memory.at(&step.out) as usize,
+    );
     let [places_loop, taps_loop] = step.window;
     let s = step.spatial;
     let first = step.loops.first().copied().unwrap_or(1);
@@ -236,16 +364,33 @@ pub(crate) fn window(pool: &Pool, memory: &Memory, step: &WindowStep) {
     let run = |outer: usize| {
         let mut place = [0usize; MOST];
         for flat in 0..rest {
-            places(outer * rest + flat, &step.loops, &mut place[..step.loops.len()]);
-            let offset = |arg: &Arg| place.iter().zip(&arg.strides).map(|(p, s)| *p as isize * s).sum::<isize>();
-            let at = place[places_loop] as i64 * s.stride + place[taps_loop] as i64 * s.dilation + s.offset;
-            let inside = at.rem_euclid(s.divide) == 0 && (0..s.source as i64).contains(&at.div_euclid(s.divide));
+            places(
+                outer * rest + flat,
+                &step.loops,
+                &mut place[..step.loops.len()],
+            );
+            let offset = |arg: &Arg| {
+                place
+                    .iter()
+                    .zip(&arg.strides)
+                    .map(|(p, s)| *p as isize * s)
+                    .sum::<isize>()
+            };
+            let at = place[places_loop] as i64 * s.stride
+                + place[taps_loop] as i64 * s.dilation
+                + s.offset;
+            let inside = at.rem_euclid(s.divide) == 0
+                && (0..s.source as i64).contains(&at.div_euclid(s.divide));
             let to = (out as *mut u8).wrapping_offset(offset(&step.out) * size as isize);
             let from = offset(&step.source) + at.div_euclid(s.divide) as isize * step.stride;
             // SAFETY: inside both buffers by the check and the step's loops.
             unsafe {
                 if inside {
-                    std::ptr::copy_nonoverlapping((source as *const u8).wrapping_offset(from * size as isize), to, size);
+                    std::ptr::copy_nonoverlapping(
+                        (source as *const u8).wrapping_offset(from * size as isize),
+                        to,
+                        size,
+                    );
                 } else {
                     std::ptr::copy_nonoverlapping(step.fill.to_le_bytes().as_ptr(), to, size);
                 }

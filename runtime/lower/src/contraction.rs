@@ -37,7 +37,9 @@ impl Picture {
     /// The order of the weights' axes that the kernels need, with `last` behind.
     pub(crate) fn weight_order(&self, last: &[Axis]) -> Vec<Axis> {
         let taps = self.taps.iter().flatten().cloned();
-        taps.chain(self.channel.iter().map(|(name, _)| name.clone())).chain(last.iter().cloned()).collect()
+        taps.chain(self.channel.iter().map(|(name, _)| name.clone()))
+            .chain(last.iter().cloned())
+            .collect()
     }
 
     /// The order of the result's (or its gradient's) axes, with `last` behind.

@@ -245,13 +245,18 @@ impl Decisions {
             // Places and taps nest where the windowed axis lay.
             Op::Window(w) => of(node.inputs[0])
                 .into_iter()
-                .flat_map(|a| if a == w.axis { vec![w.out.clone(), w.tap.clone()] } else { vec![a] })
+                .flat_map(|a| {
+                    if a == w.axis {
+                        vec![w.out.clone(), w.tap.clone()]
+                    } else {
+                        vec![a]
+                    }
+                })
                 .collect(),
-            Op::Merge { axes, into } => merged_order(&of(node.inputs[0]), axes, into).unwrap_or_else(logical),
-            Op::Gather { .. }
-            | Op::Random(_)
-            | Op::Sample { .. }
-            | Op::Input(_) => logical(),
+            Op::Merge { axes, into } => {
+                merged_order(&of(node.inputs[0]), axes, into).unwrap_or_else(logical)
+            }
+            Op::Gather { .. } | Op::Random(_) | Op::Sample { .. } | Op::Input(_) => logical(),
             Op::Constant(_)
             | Op::Integer(_)
             | Op::Position
@@ -264,13 +269,22 @@ impl Decisions {
 /// `order` after `axes` were flattened, if they lie side by side.
 fn merged_order(order: &[Axis], axes: &[Axis], into: &Axis) -> Option<Vec<Axis>> {
     let first = order.iter().position(|a| Some(a) == axes.first())?;
-    let adjacent = order.get(first..first + axes.len()).is_some_and(|run| run == axes);
-    adjacent.then(|| [&order[..first], std::slice::from_ref(into), &order[first + axes.len()..]].concat())
+    let adjacent = order
+        .get(first..first + axes.len())
+        .is_some_and(|run| run == axes);
+    adjacent.then(|| {
+        [
+            &order[..first],
+            std::slice::from_ref(into),
+            &order[first + axes.len()..],
+        ]
+        .concat()
+    })
 }
 
 /// `order` with the axes of `shape` it lacks: each goes behind the one before it in logical order.
 pub(crate) fn complete(order: &[Axis], shape: &Shape) -> Vec<Axis> {
-    let mut order: Vec<Axis> = order.iter().cloned().filter(|a| shape.has(a)).collect();
+    let mut order: Vec<Axis> = order.iter().filter(|a| shape.has(a)).cloned().collect();
     let mut before: Option<Axis> = None;
     for axis in shape.axes() {
         if !order.contains(axis) {

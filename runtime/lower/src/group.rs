@@ -128,7 +128,10 @@ impl Group {
     /// Whether the kernel reads the memory behind `to` only at the place that it would write.
     pub(crate) fn reads_only_at(&self, to: &View) -> bool {
         let strides: Vec<isize> = self.axes.axes().map(|a| to.stride(a)).collect();
-        self.loads.iter().filter(|o| o.buffer == to.buffer).all(|o| o.offset == to.offset && o.strides == strides)
+        self.loads
+            .iter()
+            .filter(|o| o.buffer == to.buffer)
+            .all(|o| o.offset == to.offset && o.strides == strides)
     }
 
     /// Whether the kernel reads the memory behind `view` already.
@@ -180,7 +183,9 @@ impl Group {
                     inner.sort();
                     self.expression(scene, node.inputs[0], &inner)
                 }
-                Op::Reduce { kind, over } => self.unrolled(scene, node.inputs[0], *kind, over, renames),
+                Op::Reduce { kind, over } => {
+                    self.unrolled(scene, node.inputs[0], *kind, over, renames)
+                }
                 _ => self.expression(scene, node.inputs[0], renames),
             }
         };
@@ -189,13 +194,24 @@ impl Group {
     }
 
     /// A short reduction element by element: the tree of a single group of lanes, or the scan of an arg max.
-    fn unrolled(&mut self, scene: &Scene<'_>, input: ValueId, kind: ReduceKind, over: &[Axis], renames: &Renames) -> Reg {
+    fn unrolled(
+        &mut self,
+        scene: &Scene<'_>,
+        input: ValueId,
+        kind: ReduceKind,
+        over: &[Axis],
+        renames: &Renames,
+    ) -> Reg {
         let shape = scene.graph.shape(input);
         let sizes: Vec<usize> = over.iter().map(|a| shape.size(a).unwrap_or(1)).collect();
         let mut lanes: Vec<Reg> = Vec::new();
         for flat in 0..sizes.iter().product() {
             let mut at = flat;
-            let mut inner: Renames = renames.iter().filter(|(name, _)| !over.contains(name)).cloned().collect();
+            let mut inner: Renames = renames
+                .iter()
+                .filter(|(name, _)| !over.contains(name))
+                .cloned()
+                .collect();
             for (axis, size) in over.iter().zip(&sizes).rev() {
                 inner.push((axis.clone(), Place::At(at % size)));
                 at /= size;
@@ -211,7 +227,9 @@ impl Group {
                 lanes[lane - half] = match kind {
                     ReduceKind::Max => self.recorder.max(lanes[lane - half], lanes[lane]),
                     ReduceKind::Min => self.recorder.min(lanes[lane - half], lanes[lane]),
-                    ReduceKind::Sum | ReduceKind::ArgMax => self.recorder.add(lanes[lane - half], lanes[lane]),
+                    ReduceKind::Sum | ReduceKind::ArgMax => {
+                        self.recorder.add(lanes[lane - half], lanes[lane])
+                    }
                 };
             }
             lanes.truncate(half);
@@ -226,7 +244,9 @@ impl Group {
 
     fn first_largest(&mut self, elements: &[Reg]) -> Reg {
         let mut place = self.recorder.i32(0);
-        let Some((&first, rest)) = elements.split_first() else { return place };
+        let Some((&first, rest)) = elements.split_first() else {
+            return place;
+        };
         let mut best = first;
         for (i, &element) in rest.iter().enumerate() {
             let greater = self.recorder.lt(best, element);

@@ -15,7 +15,9 @@ pub mod kernel;
 mod kernel_text;
 mod lowering;
 mod memory;
+mod nodes;
 pub mod schedule;
+mod steps;
 mod text;
 pub mod view;
 

@@ -1,17 +1,13 @@
 //! Walks a program in order and writes the schedule.
 
-use crate::contraction::{Form, spatial};
 use crate::decide::{Decisions, complete, decide, is_pointwise, operands};
 use crate::group::{Fate, Group, Scene};
-use crate::kernel::{Kernel, Mode};
+use crate::kernel::Kernel;
 use crate::memory;
-use crate::schedule::{
-    Arg, ArgMaxStep, Buffer, GatherStep, Home, KernelId, Loop, Output, RandomStep, SampleStep,
-    Schedule, Step, WindowStep,
-};
-use crate::view::{BufferId, Lane, View};
+use crate::schedule::{Arg, Buffer, Home, KernelId, Output, RandomStep, Schedule, Step};
+use crate::view::{BufferId, View};
 use mmh_ir::plan::Program;
-use mmh_ir::{Axis, DType, Graph, Op, ReduceKind, Shape, ValueId};
+use mmh_ir::{Axis, DType, Graph, Op, Shape, ValueId};
 use std::collections::BTreeMap;
 
 /// The schedule of a program.
@@ -25,15 +21,10 @@ pub fn lower(program: &Program) -> Schedule {
 #[derive(Debug)]
 pub(crate) struct Hazard;
 
-enum Item {
+pub(crate) enum Item {
     Step(Box<Step>),
     Group(usize),
 }
-
-/// Elements, operands and operations up to which a reduction is unrolled into a kernel.
-const SHORT: usize = 16;
-const SHORT_OPERANDS: usize = 24;
-const SHORT_PRICE: usize = 256;
 
 /// How many groups back a root may look for company.
 const LOOK_BACK: usize = 16;
@@ -44,10 +35,10 @@ pub(crate) struct Lowering<'a> {
     pub(crate) decisions: Decisions,
     pub(crate) views: Vec<Option<View>>,
     /// Number of items after which each value is there.
-    ready: Vec<usize>,
-    items: Vec<Item>,
-    groups: Vec<Option<Group>>,
-    outputs: Vec<Vec<BufferId>>,
+    pub(crate) ready: Vec<usize>,
+    pub(crate) items: Vec<Item>,
+    pub(crate) groups: Vec<Option<Group>>,
+    pub(crate) outputs: Vec<Vec<BufferId>>,
     schedule: Schedule,
     inputs: BTreeMap<(u8, u32), BufferId>,
     copies: BTreeMap<(ValueId, Vec<Axis>), View>,
@@ -295,7 +286,7 @@ impl<'a> Lowering<'a> {
             | Op::Slice { .. }
             | Op::Window(_) => self.show(value)?,
             Op::Reduce { kind, over } => self.reduce(value, *kind, over)?,
-            Op::Contract { .. } => crate::lowering::contract::lower(self, value)?,
+            Op::Contract { .. } => crate::steps::lower(self, value)?,
             Op::Random(kind) => {
                 let (key, nonce) = (self.dense(node.inputs[0])?, self.dense(node.inputs[1])?);
                 let rows = self.graph.shape(node.inputs[1]).elements();
@@ -325,7 +316,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Adds a pointwise root to a fitting group, or opens one.
-    fn root(
+    pub(crate) fn root(
         &mut self,
         fate: &Fate,
         expression: ValueId,
@@ -442,7 +433,9 @@ impl<'a> Lowering<'a> {
     fn may_overwrite(&self, at: usize, group: &Group, to: &View) -> bool {
         let behind = self.items.iter().skip(at + 1).all(|item| match item {
             Item::Step(_) => true,
-            Item::Group(number) => !self.groups[*number].as_ref().is_some_and(|g| g.reads(Some(to))),
+            Item::Group(number) => !self.groups[*number]
+                .as_ref()
+                .is_some_and(|g| g.reads(Some(to))),
         });
         !self.in_commit(to) || (behind && group.reads_only_at(to))
     }
@@ -458,7 +451,7 @@ impl<'a> Lowering<'a> {
     }
 
     /// Values with memory under an expression, and whether their axes keep their names on the way.
-    fn leaves(&self, value: ValueId, plain: bool, out: &mut Vec<(ValueId, bool)>) {
+    pub(crate) fn leaves(&self, value: ValueId, plain: bool, out: &mut Vec<(ValueId, bool)>) {
         if self.views[value.index()].is_some() {
             if !out.contains(&(value, plain)) {
                 out.push((value, plain));
@@ -487,260 +480,8 @@ impl<'a> Lowering<'a> {
         )
     }
 
-    fn reduce(&mut self, value: ValueId, kind: ReduceKind, over: &[Axis]) -> Result<(), Hazard> {
-        let input = self.graph.node(value).inputs[0];
-        let to = self.fresh(value, &self.layout(value));
-        if self.is_short(input, over) {
-            self.copy_into(value, &to)?;
-            self.define(value, to);
-            return Ok(());
-        }
-        let fold = match kind {
-            ReduceKind::Sum => Mode::Sum,
-            ReduceKind::Max => Mode::Max,
-            ReduceKind::Min => Mode::Min,
-            ReduceKind::ArgMax => {
-                let view = self.placed(input)?;
-                let shape = self.graph.shape(input);
-                let kept = shape.axes().filter(|a| !over.contains(a));
-                let axes: Vec<Axis> = kept.chain(over).cloned().collect();
-                let loops = axes
-                    .iter()
-                    .map(|a| Loop {
-                        size: shape.size(a).unwrap_or(1),
-                        reduced: over.contains(a),
-                    })
-                    .collect();
-                let step = ArgMaxStep {
-                    loops,
-                    load: arg(&view, &axes),
-                    result: arg(&to, &axes),
-                };
-                self.push(Step::ArgMax(step));
-                self.define(value, to);
-                return Ok(());
-            }
-        };
-        self.root(&Fate::Reduce(fold, over.to_vec()), input, value, &to)?;
-        self.views[value.index()] = Some(to);
-        Ok(())
-    }
-
-    /// Whether a reduction is so short that a kernel does it element by element.
-    fn is_short(&self, input: ValueId, over: &[Axis]) -> bool {
-        let length: usize = over.iter().filter_map(|a| self.graph.shape(input).size(a)).product();
-        let mut leaves = Vec::new();
-        self.leaves(input, false, &mut leaves);
-        (1..=SHORT).contains(&length) && length * leaves.len() <= SHORT_OPERANDS && length * self.inline_price(input) <= SHORT_PRICE
-    }
-
-    /// The price of an expression down to what has memory.
-    fn inline_price(&self, value: ValueId) -> usize {
-        let node = self.graph.node(value);
-        if self.views[value.index()].is_some() {
-            return 0;
-        }
-        let own = if let Op::Map(op) = &node.op { crate::expand::price(*op) } else { 0 };
-        own + node.inputs.iter().map(|&v| self.inline_price(v)).sum::<usize>()
-    }
-
-    /// A value that shows another's elements: a view where memory allows, otherwise a copy.
-    fn show(&mut self, value: ValueId) -> Result<(), Hazard> {
-        let node = self.graph.node(value).clone();
-        let input = node.inputs[0];
-        let Some(view) = self.views[input.index()].clone() else {
-            return Ok(());
-        };
-        let shown = match &node.op {
-            Op::Broadcast => Some(view.broadcast(&node.ty.shape)),
-            Op::Rename { from, to } => Some(view.rename(from, to)),
-            Op::Merge { axes, into } => view.merge(axes, into),
-            Op::Split { axis, into } => view.split(axis, into, &node.ty.shape),
-            Op::Slice { axis, start, step } => {
-                Some(view.slice(axis, *start, *step, node.ty.shape.size(axis).unwrap_or(0)))
-            }
-            _ => None,
-        };
-        match (shown, &node.op) {
-            (Some(shown), _) => {
-                self.views[value.index()] = Some(shown);
-                self.ready[value.index()] = self.ready[input.index()];
-            }
-            (None, Op::Merge { axes, into }) => {
-                let order: Vec<Axis> = self.graph.shape(input).axes().cloned().collect();
-                let copy = self.copied(input, &order)?;
-                self.views[value.index()] = copy.merge(axes, into);
-                self.ready[value.index()] = self.items.len();
-            }
-            (None, Op::Window(_)) => self.window(value, &view)?,
-            (None, _) => {}
-        }
-        Ok(())
-    }
-
-    fn window(&mut self, value: ValueId, view: &View) -> Result<(), Hazard> {
-        let node = self.graph.node(value).clone();
-        let (Op::Window(window), input) = (&node.op, node.inputs[0]) else {
-            return Ok(());
-        };
-        let Some(geometry) = spatial(self.graph, value, window) else {
-            return Ok(());
-        };
-        let stride = view.lane(&window.axis).map_or(0, |l| l.stride);
-        let last = (geometry.out as i64 - 1) * geometry.stride
-            + (geometry.taps as i64 - 1) * geometry.dilation
-            + geometry.offset;
-        let inside = geometry.divide == 1
-            && geometry.offset >= 0
-            && geometry.stride >= 0
-            && geometry.dilation >= 0
-            && last < geometry.source as i64;
-        if inside {
-            let mut shown = view.clone();
-            shown.offset = shown
-                .offset
-                .wrapping_add_signed(geometry.offset as isize * stride);
-            let lanes = node.ty.shape.0.iter().map(|d| {
-                let stride = if d.axis == window.out {
-                    geometry.stride as isize * stride
-                } else if d.axis == window.tap {
-                    geometry.dilation as isize * stride
-                } else {
-                    view.lane(&d.axis).map_or(0, |l| l.stride)
-                };
-                Lane {
-                    axis: d.axis.clone(),
-                    size: d.size,
-                    stride,
-                }
-            });
-            shown.lanes = lanes.collect();
-            self.views[value.index()] = Some(shown);
-            self.ready[value.index()] = self.ready[input.index()];
-            return Ok(());
-        }
-        let order = self.layout(value);
-        let to = self.fresh(value, &order);
-        let axes: Vec<Axis> = to.memory_order();
-        let axes = complete(&axes, &node.ty.shape);
-        let place = |a: &Axis| axes.iter().position(|b| a == b).unwrap_or(0);
-        let mut source = arg(view, &axes);
-        source.strides[place(&window.out)] = 0;
-        source.strides[place(&window.tap)] = 0;
-        let step = WindowStep {
-            loops: axes
-                .iter()
-                .map(|a| node.ty.shape.size(a).unwrap_or(1))
-                .collect(),
-            window: [place(&window.out), place(&window.tap)],
-            spatial: geometry,
-            source,
-            stride,
-            fill: if node.ty.dtype == DType::F32 {
-                window.fill.0.to_bits()
-            } else {
-                (window.fill.0 as i32).cast_unsigned()
-            },
-            out: arg(&to, &axes),
-        };
-        self.push(Step::Window(step));
-        self.define(value, to);
-        Ok(())
-    }
-
-    fn gather(&mut self, value: ValueId, axis: &Axis) -> Result<(), Hazard> {
-        let node = self.graph.node(value).clone();
-        let (table, index) = (self.placed(node.inputs[0])?, self.placed(node.inputs[1])?);
-        let to = self.fresh(value, &node.ty.shape.axes().cloned().collect::<Vec<_>>());
-        let axes: Vec<Axis> = node.ty.shape.axes().cloned().collect();
-        let looked_up = table.lane(axis).map_or((0, 0), |l| (l.stride, l.size));
-        let step = GatherStep {
-            loops: node.ty.shape.sizes(),
-            table: arg(&table, &axes),
-            axis: looked_up,
-            index: arg(&index, &axes),
-            out: arg(&to, &axes),
-        };
-        self.push(Step::Gather(step));
-        self.define(value, to);
-        Ok(())
-    }
-
-    fn sample(&mut self, value: ValueId, row: &Axis, column: &Axis) -> Result<(), Hazard> {
-        let node = self.graph.node(value).clone();
-        let image = self.placed(node.inputs[0])?;
-        let (rows, columns) = (self.placed(node.inputs[1])?, self.placed(node.inputs[2])?);
-        let mut axes: Vec<Axis> = node
-            .ty
-            .shape
-            .axes()
-            .filter(|a| *a != row && *a != column)
-            .cloned()
-            .collect();
-        axes.extend([row.clone(), column.clone()]);
-        let to = self.fresh(value, &axes);
-        let loops = axes
-            .iter()
-            .map(|a| node.ty.shape.size(a).unwrap_or(1))
-            .collect();
-        let step = SampleStep {
-            loops,
-            image: arg(&image, &axes),
-            row: arg(&rows, &axes),
-            column: arg(&columns, &axes),
-            out: arg(&to, &axes),
-        };
-        self.push(Step::Sample(step));
-        self.define(value, to);
-        Ok(())
-    }
-
-    fn pad(
-        &mut self,
-        value: ValueId,
-        axis: &Axis,
-        before: usize,
-        step: usize,
-    ) -> Result<(), Hazard> {
-        let node = self.graph.node(value).clone();
-        let to = self.fresh(value, &self.layout(value));
-        let whole = node.ty.shape.size(axis).unwrap_or(0);
-        let size = self.graph.shape(node.inputs[0]).size(axis).unwrap_or(0);
-        if size < whole {
-            let axes = complete(&to.memory_order(), &node.ty.shape);
-            let mut group = Group::new(
-                Fate::Map,
-                Shape(
-                    axes.iter()
-                        .filter_map(|a| node.ty.shape.0.iter().find(|d| &d.axis == a).cloned())
-                        .collect(),
-                ),
-            );
-            group.add_zero(&to, node.ty.dtype);
-            self.groups.push(Some(group));
-            self.outputs.push(vec![to.buffer]);
-            self.items.push(Item::Group(self.groups.len() - 1));
-        }
-        self.copy_into(node.inputs[0], &to.slice(axis, before, step, size))?;
-        self.define(value, to);
-        Ok(())
-    }
-
-    fn concat(&mut self, value: ValueId, axis: &Axis) -> Result<(), Hazard> {
-        let node = self.graph.node(value).clone();
-        let to = self.fresh(value, &self.layout(value));
-        let mut start = 0;
-        for &input in &node.inputs {
-            let size = self.graph.shape(input).size(axis).unwrap_or(0);
-            self.copy_into(input, &to.slice(axis, start, 1, size))?;
-            start += size;
-        }
-        self.define(value, to);
-        Ok(())
-    }
-
     /// Writes an expression into part of another value's memory, in a kernel of its own.
-    fn copy_into(&mut self, value: ValueId, to: &View) -> Result<(), Hazard> {
+    pub(crate) fn copy_into(&mut self, value: ValueId, to: &View) -> Result<(), Hazard> {
         let axes = self.loop_axes(value, &Fate::Map, to);
         let mut group = Group::new(Fate::Map, axes);
         group.add(
@@ -814,258 +555,5 @@ pub(crate) fn arg(view: &View, axes: &[Axis]) -> Arg {
         buffer: view.buffer,
         offset: view.offset,
         strides: axes.iter().map(|a| view.stride(a)).collect(),
-    }
-}
-
-mod contract {
-    //! Contractions as steps.
-
-    use super::{Form, Hazard, Lowering, arg};
-    use crate::contraction::Picture;
-    use crate::schedule::{Arg, ContractStep, ConvStep, ConvWeightStep, ScatterStep, Step};
-    use crate::view::{View, merged};
-    use mmh_ir::{Axis, ValueId};
-
-    pub(super) fn lower(l: &mut Lowering<'_>, value: ValueId) -> Result<(), Hazard> {
-        let Some(form) = l.decisions.forms[value.index()].clone() else {
-            return Ok(());
-        };
-        match form {
-            Form::Conv { picture, w, n } => conv(l, value, &picture, w, &n),
-            Form::ConvWeight { picture, g, n } => conv_weight(l, value, &picture, g, &n),
-            Form::Scatter {
-                index,
-                g,
-                axis,
-                over,
-                width,
-            } => {
-                let index_view = l.ordered(index, &over)?;
-                let g_view = l.ordered(g, &[over.as_slice(), &width].concat())?;
-                let to = l.fresh(value, &[std::slice::from_ref(&axis), &width].concat());
-                let shape = l.graph.shape(value);
-                let rows = shape.size(&axis).unwrap_or(0);
-                let size = [
-                    l.graph.shape(index).elements(),
-                    rows,
-                    shape.elements() / rows.max(1),
-                ];
-                l.push(Step::Scatter(ScatterStep {
-                    index: index_view.buffer,
-                    g: g_view.buffer,
-                    out: to.buffer,
-                    size,
-                }));
-                l.define(value, to);
-                Ok(())
-            }
-            Form::Product { a, b, over } => product(l, value, a, b, &over),
-        }
-    }
-
-    /// One axis out of several by merging strides; a missing axis is one place.
-    fn single(view: &View, axes: &[Axis]) -> Option<isize> {
-        view.merged(axes).map(|(_, stride)| stride)
-    }
-
-    fn taps_and_channel(picture: &Picture) -> Vec<Vec<Axis>> {
-        let channel = picture.channel.iter().map(|(name, _)| name.clone()).collect();
-        vec![picture.taps.iter().flatten().cloned().collect(), channel]
-    }
-
-    fn channels(l: &Lowering<'_>, picture: &Picture) -> usize {
-        picture
-            .channel
-            .as_ref()
-            .and_then(|(_, x)| l.graph.shape(picture.x).size(x))
-            .unwrap_or(1)
-    }
-
-    fn batch(l: &Lowering<'_>, picture: &Picture) -> usize {
-        picture
-            .batch
-            .iter()
-            .filter_map(|(_, x)| l.graph.shape(picture.x).size(x))
-            .product()
-    }
-
-    fn conv(
-        l: &mut Lowering<'_>,
-        value: ValueId,
-        picture: &Picture,
-        w: ValueId,
-        n: &[Axis],
-    ) -> Result<(), Hazard> {
-        let x = l.ordered(picture.x, &picture.order())?;
-        let mut weights = l.placed(w)?;
-        let mut axes = taps_and_channel(picture);
-        axes.push(n.to_vec());
-        if axes.iter().any(|a| single(&weights, a).is_none()) {
-            weights = l.copied(w, &axes.concat())?;
-        }
-        let strides = axes
-            .iter()
-            .map(|a| single(&weights, a).unwrap_or(0))
-            .collect();
-        let to = l.fresh(value, &picture.result_order(n));
-        let step = ConvStep {
-            batch: batch(l, picture),
-            channels: [
-                channels(l, picture),
-                n.iter()
-                    .filter_map(|a| l.graph.shape(value).size(a))
-                    .product(),
-            ],
-            spatial: picture.spatial,
-            x: x.buffer,
-            w: Arg {
-                buffer: weights.buffer,
-                offset: weights.offset,
-                strides,
-            },
-            y: to.buffer,
-        };
-        l.push(Step::Conv(step));
-        l.define(value, to);
-        Ok(())
-    }
-
-    fn conv_weight(
-        l: &mut Lowering<'_>,
-        value: ValueId,
-        picture: &Picture,
-        g: ValueId,
-        n: &[Axis],
-    ) -> Result<(), Hazard> {
-        let x = l.ordered(picture.x, &picture.order())?;
-        let gradient = l.ordered(g, &picture.result_order(n))?;
-        let to = l.fresh(value, &picture.weight_order(n));
-        let step = ConvWeightStep {
-            batch: batch(l, picture),
-            channels: [
-                channels(l, picture),
-                n.iter()
-                    .filter_map(|a| l.graph.shape(value).size(a))
-                    .product(),
-            ],
-            spatial: picture.spatial,
-            x: x.buffer,
-            g: gradient.buffer,
-            dw: to.buffer,
-        };
-        l.push(Step::ConvWeight(step));
-        l.define(value, to);
-        Ok(())
-    }
-
-    fn product(
-        l: &mut Lowering<'_>,
-        value: ValueId,
-        left: ValueId,
-        right: ValueId,
-        over: &[Axis],
-    ) -> Result<(), Hazard> {
-        let mut a = folded(l, left, over)?;
-        let mut b = folded(l, right, over)?;
-        let shape = l.graph.shape(value).clone();
-        let order = result_order(l, value, left, right);
-        let c = l.fresh(value, &order);
-        let (mut mine, mut theirs) = (l.graph.shape(left).clone(), l.graph.shape(right).clone());
-        // The innermost axis of the result belongs to the right operand.
-        let innermost = order
-            .iter()
-            .rev()
-            .find(|x| shape.size(x).is_some_and(|s| s > 1));
-        if innermost.is_some_and(|x| mine.has(x) && !theirs.has(x)) {
-            std::mem::swap(&mut a, &mut b);
-            std::mem::swap(&mut mine, &mut theirs);
-        }
-        let real = |x: &&Axis| shape.size(x).is_some_and(|s| s > 1);
-        let ms: Vec<Axis> = order
-            .iter()
-            .filter(real)
-            .filter(|x| !theirs.has(x))
-            .cloned()
-            .collect();
-        let ns: Vec<Axis> = order
-            .iter()
-            .filter(real)
-            .filter(|x| !mine.has(x))
-            .cloned()
-            .collect();
-        let shared: Vec<Axis> = order
-            .iter()
-            .filter(real)
-            .filter(|x| mine.has(x) && theirs.has(x))
-            .cloned()
-            .collect();
-        let (outer_m, m) = inner_run(&ms, &[&a, &c]);
-        let (outer_n, n) = inner_run(&ns, &[&b, &c]);
-        let batch: Vec<Axis> = [shared, outer_m, outer_n].concat();
-        let size = |axes: &[Axis]| axes.iter().filter_map(|x| shape.size(x)).product::<usize>();
-        let (_, k_size) = (0, a.merged(over).map_or(1, |(s, _)| s));
-        let with = |view: &View, first: &[Axis], second: &[Axis]| {
-            let mut arg = arg(view, &batch);
-            arg.strides.push(single(view, first).unwrap_or(0));
-            arg.strides.push(single(view, second).unwrap_or(0));
-            arg
-        };
-        let step = ContractStep {
-            size: [size(&m), size(&n), k_size],
-            batch: batch.iter().filter_map(|x| shape.size(x)).collect(),
-            a: with(&a, &m, over),
-            b: with(&b, over, &n),
-            c: with(&c, &m, &n),
-        };
-        l.push(Step::Contract(step));
-        l.define(value, c);
-        Ok(())
-    }
-
-    /// The order of a product's axes in memory: as laid out, unless a batch axis would come to lie innermost.
-    fn result_order(l: &Lowering<'_>, value: ValueId, left: ValueId, right: ValueId) -> Vec<Axis> {
-        let order = l.layout(value);
-        let (mine, theirs) = (l.graph.shape(left), l.graph.shape(right));
-        let shared = |x: &Axis| mine.has(x) && theirs.has(x);
-        let real = |x: &&Axis| l.graph.shape(value).size(x).is_some_and(|s| s > 1);
-        if !order.iter().rev().find(real).is_some_and(shared) {
-            return order;
-        }
-        let (batch, rest): (Vec<Axis>, Vec<Axis>) = order.into_iter().partition(|x| shared(x));
-        [batch, rest].concat()
-    }
-
-    /// A view of an operand whose contracted axes merge into one.
-    fn folded(l: &mut Lowering<'_>, value: ValueId, over: &[Axis]) -> Result<View, Hazard> {
-        let view = l.placed(value)?;
-        if view.merged(over).is_some() {
-            return Ok(view);
-        }
-        let rest: Vec<Axis> = view
-            .memory_order()
-            .into_iter()
-            .filter(|a| !over.contains(a))
-            .collect();
-        l.copied(value, &[rest.as_slice(), over].concat())
-    }
-
-    /// Splits `axes` into outer ones and the longest inner run that is one axis in every view.
-    fn inner_run(axes: &[Axis], views: &[&View]) -> (Vec<Axis>, Vec<Axis>) {
-        for start in 0..axes.len() {
-            let run = &axes[start..];
-            let one = |v: &&View| {
-                merged(
-                    &run.iter()
-                        .filter_map(|x| v.lane(x))
-                        .map(|l| (l.size, l.stride))
-                        .collect::<Vec<_>>(),
-                )
-                .is_some()
-            };
-            if views.iter().all(one) {
-                return (axes[..start].to_vec(), run.to_vec());
-            }
-        }
-        (axes.to_vec(), vec![])
     }
 }
