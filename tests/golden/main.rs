@@ -47,6 +47,17 @@ fn tabular() {
 }
 
 #[test]
+fn legacy() {
+    let case = Case {
+        name: "legacy",
+        limit: "2 steps",
+        set: &[],
+        everywhere: true,
+    };
+    case.check(&examples().join("legacy.mmh"));
+}
+
+#[test]
 fn chars() {
     let case = Case {
         name: "chars",
@@ -239,7 +250,7 @@ fn golden(name: &str, found: &str) -> String {
     let _alone = FILE
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/hashes.txt");
+    let path = hashes();
     let text = std::fs::read_to_string(&path).unwrap_or_default();
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
     let mut hashes: std::collections::BTreeMap<&str, &str> = pairs.collect();
@@ -255,4 +266,31 @@ fn golden(name: &str, found: &str) -> String {
         .get(name)
         .unwrap_or_else(|| panic!("`{name}` has no golden hash; MMH_BLESS=1 writes it"))
         .to_string()
+}
+
+#[test]
+fn every_example_has_its_hash() {
+    let text = std::fs::read_to_string(hashes()).expect("tests/golden/hashes.txt");
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split([' ', '-']).next())
+        .collect();
+    for entry in std::fs::read_dir(examples())
+        .expect("the examples")
+        .flatten()
+    {
+        let path = entry.path();
+        if path.extension().is_some_and(|it| it == "mmh") {
+            let name = path
+                .file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned();
+            assert!(names.contains(&name.as_str()), "`{name}` has no case here");
+        }
+    }
+}
+
+fn hashes() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/hashes.txt")
 }
