@@ -7,7 +7,13 @@ use std::process::Command;
 /// Crate → direct dependencies (not for tests or build scripts).
 fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--no-deps",
+            "--offline",
+        ])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .expect("cargo runs");
@@ -15,11 +21,20 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
     let list = |v: &Value| v.as_array().cloned().unwrap_or_default();
     let mut all = BTreeMap::new();
     for package in list(&metadata["packages"]) {
-        let normal = list(&package["dependencies"]).into_iter().filter(|d| d["kind"].is_null());
+        let normal = list(&package["dependencies"])
+            .into_iter()
+            .filter(|d| d["kind"].is_null());
         let names = normal.filter_map(|d| d["name"].as_str().map(str::to_string));
-        all.insert(package["name"].as_str().unwrap_or_default().to_string(), names.collect());
+        all.insert(
+            package["name"].as_str().unwrap_or_default().to_string(),
+            names.collect(),
+        );
     }
-    assert!(all.len() >= 14, "the workspace has lost crates: {:?}", all.keys());
+    assert!(
+        all.len() >= 14,
+        "the workspace has lost crates: {:?}",
+        all.keys()
+    );
     all
 }
 
@@ -39,7 +54,16 @@ fn reach(all: &BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<Strin
 #[test]
 fn the_runtime_never_links_the_front_half() {
     let all = dependencies();
-    for part in ["mmh-runtime", "mmh-interpret", "mmh-cpu", "mmh-lower", "mmh-data", "mmh-numerics", "mmh-ir", "mmh-legacy"] {
+    for part in [
+        "mmh-runtime",
+        "mmh-interpret",
+        "mmh-cpu",
+        "mmh-lower",
+        "mmh-data",
+        "mmh-numerics",
+        "mmh-ir",
+        "mmh-legacy",
+    ] {
         let reached = reach(&all, part);
         for front in ["mmh-syntax", "mmh-std", "mmh-check", "mmh-plan", "mmhc"] {
             assert!(!reached.contains(front), "{part} reaches {front}");
@@ -52,7 +76,13 @@ fn the_front_half_never_links_an_executor() {
     let all = dependencies();
     for part in ["mmh-diag", "mmh-syntax", "mmh-std", "mmh-check", "mmh-plan"] {
         let reached = reach(&all, part);
-        for back in ["mmh-runtime", "mmh-interpret", "mmh-cpu", "mmh-lower", "mmhc"] {
+        for back in [
+            "mmh-runtime",
+            "mmh-interpret",
+            "mmh-cpu",
+            "mmh-lower",
+            "mmhc",
+        ] {
             assert!(!reached.contains(back), "{part} reaches {back}");
         }
     }
@@ -61,8 +91,19 @@ fn the_front_half_never_links_an_executor() {
 #[test]
 fn heavy_libraries_live_in_one_crate_each() {
     let all = dependencies();
-    for (library, home) in [("pest", "mmh-syntax"), ("miette", "mmhc"), ("clap", "mmhc"), ("cranelift-jit", "mmh-cpu"), ("ndarray", "mmh-interpret"), ("zstd", "mmh-legacy")] {
-        let users: Vec<&String> = all.iter().filter(|(_, d)| d.contains(library)).map(|(n, _)| n).collect();
+    for (library, home) in [
+        ("pest", "mmh-syntax"),
+        ("miette", "mmhc"),
+        ("clap", "mmhc"),
+        ("cranelift-jit", "mmh-cpu"),
+        ("ndarray", "mmh-interpret"),
+        ("zstd", "mmh-legacy"),
+    ] {
+        let users: Vec<&String> = all
+            .iter()
+            .filter(|(_, d)| d.contains(library))
+            .map(|(n, _)| n)
+            .collect();
         assert_eq!(users, [home], "{library}");
     }
 }
