@@ -154,7 +154,9 @@ impl Disk {
                 stride,
             } => {
                 let path = self.folder.join(&file.path);
-                let source = self.data_file(file, &path).rows_of_bytes(*window, *stride)?;
+                let source = self
+                    .data_file(file, &path)
+                    .rows_of_bytes(*window, *stride)?;
                 Ok(Opened::Bytes(source))
             }
         }
