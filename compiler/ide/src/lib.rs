@@ -38,7 +38,8 @@ pub use tokens::{Token, TokenKind};
 
 use mmh_check::World;
 use mmh_check::editor::Notes;
-use mmh_diag::Diagnostic;
+use mmh_diag::{Diagnostic, Span};
+use mmh_syntax::ast::Item;
 use names::Names;
 use std::sync::Arc;
 
@@ -100,6 +101,19 @@ impl Analysis {
     pub fn definition(&self, offset: u32) -> Option<Place> {
         let found = self.names.at(MAIN, offset)?;
         self.names.declaration(found)
+    }
+
+    /// Where the main file says that it uses another; nothing for what it uses through a third.
+    pub fn used_at(&self, id: FileId) -> Option<Span> {
+        let path = files::plain(&self.file(id)?.path);
+        let mut items = self.file(MAIN)?.ast.items.iter();
+        items.find_map(|item| match item {
+            Item::Use(it) => {
+                let file = it.file.as_ref()?;
+                (files::plain(&file.value) == path).then_some(file.span)
+            }
+            Item::Seed(_) | Item::Let(_) | Item::Block(_) | Item::Section(_) => None,
+        })
     }
 
     fn file(&self, id: FileId) -> Option<&SourceFile> {

@@ -40,7 +40,7 @@ pub(crate) enum Verb {
     Predict(PredictArgs),
     /// Read packs of MMH-RS V1
     Legacy(LegacyCommand),
-    /// Language server on stdio (not in this version)
+    /// Language server on stdio
     Lsp(Rest),
     /// Print a run's journal (not in this version)
     Log(Rest),

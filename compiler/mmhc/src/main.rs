@@ -22,6 +22,7 @@ mod front;
 )]
 mod legacy;
 mod lock;
+mod lsp;
 mod not_yet;
 mod outcome;
 mod predict;
@@ -77,7 +78,7 @@ fn dispatch(verb: Verb) -> Exit {
         Verb::Devices(args) => devices::devices(&args),
         Verb::Predict(args) => predict::predict(&args),
         Verb::Legacy(args) => return Exit::of_legacy(legacy::run(&args.pack, args.json)),
-        Verb::Lsp(rest) => not_yet::verb("lsp", &rest),
+        Verb::Lsp(rest) => lsp::lsp(&rest),
         Verb::Log(rest) => not_yet::verb("log", &rest),
         Verb::Diff(rest) => not_yet::verb("diff", &rest),
         Verb::Verify(rest) => not_yet::verb("verify", &rest),

@@ -18,9 +18,6 @@ pub(crate) fn verb(name: &str, rest: &Rest) -> Outcome {
 
 fn instead(verb: &str) -> &'static str {
     match verb {
-        "lsp" => {
-            "let the editor run `mmhc check --format json`, which has every place and every fix"
-        }
         "log" => {
             "read `journal` in the run folder: one JSON document a line; `report.html` shows it drawn"
         }

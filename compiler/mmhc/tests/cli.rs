@@ -296,7 +296,7 @@ fn devices_are_measured() {
 fn verbs_of_later_versions_say_what_to_do_instead() {
     let place = Place::new();
     for verb in [
-        "lsp", "log", "diff", "verify", "replay", "bisect", "serve", "export", "import", "search",
+        "log", "diff", "verify", "replay", "bisect", "serve", "export", "import", "search",
         "worker", "federate",
     ] {
         let ran = place.mmhc(&[verb, "a", "--steps", "1..2"]).ends(1);

@@ -1,0 +1,148 @@
+//! The checker's view of open texts over the disk. What data files hold is kept from one check to the next.
+
+use super::documents::Documents;
+use super::uri;
+use crate::world::Disk;
+use mmh_check::{DataFacts, DataFault, SourceRequest, TextFault, World};
+use mmh_ir::plan::SplitPlan;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// When a file was written and how large it is; nothing if it is not there.
+type Stamp = Option<(SystemTime, u64)>;
+type Rows = (SourceRequest, SplitPlan, Option<String>, [u64; 3]);
+
+/// A recipe's folder, and what its data files held when they were last looked at.
+pub(super) struct Folder {
+    disk: Disk,
+    stamps: BTreeMap<PathBuf, Stamp>,
+    facts: RefCell<Vec<(SourceRequest, DataFacts)>>,
+    rows: RefCell<Vec<Rows>>,
+    /// Something could not be read: it may be there the next time.
+    failed: Cell<bool>,
+}
+
+impl Folder {
+    fn of(recipe: &Path) -> Self {
+        let disk = Disk::of(recipe, None);
+        let lock = disk.folder.join("mmh.lock");
+        Self {
+            stamps: BTreeMap::from([(lock.clone(), stamp(&lock))]),
+            disk,
+            facts: RefCell::default(),
+            rows: RefCell::default(),
+            failed: Cell::new(false),
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        !self.failed.get() && self.stamps.iter().all(|(path, old)| stamp(path) == *old)
+    }
+
+    /// Remembers how the files look that were read.
+    fn settle(&mut self) {
+        for path in self.disk.hashes().data.into_keys() {
+            let path = self.disk.folder.join(path);
+            self.stamps
+                .entry(path.clone())
+                .or_insert_with(|| stamp(&path));
+        }
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let about = std::fs::metadata(path).ok()?;
+    Some((about.modified().ok()?, about.len()))
+}
+
+/// Folders by recipe.
+#[derive(Default)]
+pub(super) struct Folders(BTreeMap<PathBuf, Folder>);
+
+impl Folders {
+    /// Does something with the world of a recipe.
+    pub(super) fn with<T>(
+        &mut self,
+        recipe: &Path,
+        open: &Documents,
+        work: impl FnOnce(&Desk<'_>, &str) -> T,
+    ) -> T {
+        let folder = self
+            .0
+            .entry(recipe.to_path_buf())
+            .or_insert_with(|| Folder::of(recipe));
+        if !folder.is_fresh() {
+            *folder = Folder::of(recipe);
+        }
+        let known = folder.facts.borrow().len();
+        let desk = Desk { folder, open };
+        let done = work(&desk, &desk.folder.disk.main);
+        if folder.facts.borrow().len() > known {
+            folder.settle();
+        }
+        done
+    }
+
+    pub(super) fn forget(&mut self, recipe: &Path) {
+        self.0.remove(recipe);
+    }
+}
+
+/// Open texts before those on the disk.
+pub(super) struct Desk<'a> {
+    folder: &'a Folder,
+    open: &'a Documents,
+}
+
+impl World for Desk<'_> {
+    fn read_text(&self, path: &str) -> Result<String, TextFault> {
+        let own = uri::plain(&self.folder.disk.folder.join(path));
+        let below = own.starts_with(uri::plain(&self.folder.disk.folder));
+        match self.open.get(&own).filter(|_| below) {
+            Some(document) => Ok(document.text.clone()),
+            None => self.folder.disk.read_text(path),
+        }
+    }
+
+    fn data_facts(&self, request: &SourceRequest) -> Result<DataFacts, DataFault> {
+        if let Some((_, facts)) = self
+            .folder
+            .facts
+            .borrow()
+            .iter()
+            .find(|known| known.0 == *request)
+        {
+            return Ok(facts.clone());
+        }
+        match self.folder.disk.data_facts(request) {
+            Ok(facts) => {
+                let mut known = self.folder.facts.borrow_mut();
+                known.push((request.clone(), facts.clone()));
+                Ok(facts)
+            }
+            Err(fault) => {
+                self.folder.failed.set(true);
+                Err(fault)
+            }
+        }
+    }
+
+    fn part_rows(
+        &self,
+        request: &SourceRequest,
+        split: &SplitPlan,
+        by: Option<&str>,
+    ) -> Result<[u64; 3], DataFault> {
+        let same =
+            |known: &&Rows| known.0 == *request && known.1 == *split && known.2.as_deref() == by;
+        if let Some(known) = self.folder.rows.borrow().iter().find(same) {
+            return Ok(known.3);
+        }
+        let rows = self.folder.disk.part_rows(request, split, by)?;
+        let mut known = self.folder.rows.borrow_mut();
+        known.push((request.clone(), split.clone(), by.map(str::to_owned), rows));
+        Ok(rows)
+    }
+}
