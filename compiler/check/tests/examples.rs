@@ -74,6 +74,14 @@ fn tabular() {
 }
 
 #[test]
+fn legacy() {
+    let recipe = example("legacy");
+    let fit = &recipe.declarations.trainings[0];
+    assert_eq!((fit.rows, fit.epoch_steps, fit.steps), (8993, 71, 710));
+    every_graph(&recipe);
+}
+
+#[test]
 fn chars() {
     let recipe = example("chars");
     every_graph(&recipe);

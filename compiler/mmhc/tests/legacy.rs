@@ -255,6 +255,16 @@ fn a_recipe_takes_a_pack_as_data() {
     }
     assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
 
+    // A plain file's bytes, as the pack's were taken.
+    place
+        .mmhc(&["legacy", "unpack", "old.mmh", "--to", "out"])
+        .ends(0);
+    let json = place
+        .mmhc(&["predict", "pinned", "out/b_medium.txt", "--json"])
+        .ends(0)
+        .json();
+    assert!(json.to_string().contains("b_medium.txt"), "{json:#}");
+
     place.mmhc(&["lock", "open.mmh"]).ends(0);
     assert!(place.read("mmh.lock").contains(pin.as_str()));
     std::fs::write(place.path("old.mmh"), sample("v1.1.0", "dir.mmh")).expect("written");
