@@ -1,7 +1,7 @@
 //! The oracle: runs a program op by op, in logical order, one element after another.
 //!
 //! What flows in: a [`Program`], its [`State`] and a [`Feed`]. What flows out: its results and the next state, or which guard
-//! tripped. Every other device must give these bits. Read [`Machine::run`] first, then [`operation`] (one arm per op).
+//! tripped. Every other device must give these bits. Read `Machine::run` first, then `operation` (one arm per op).
 //!
 //! A value is a [`Tensor`] in row-major order of its node's shape; nothing is fused, skipped, reordered or kept in another layout.
 //! [`values`] gives every node's value, for tests and bisection; [`trace`] names the node where a tripped guard's NaN or
