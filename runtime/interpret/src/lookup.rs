@@ -71,22 +71,10 @@ pub(crate) fn sample(
 }
 
 fn bilinear(plane: &[f32], (height, width): (usize, usize), y: f32, x: f32) -> f32 {
-    let (top, left) = (y.floor(), x.floor());
-    let (down, across) = (y - top, x - left);
     let pixel = |row: i32, column: i32| {
         let row = usize::try_from(row).ok().filter(|&r| r < height);
         let column = usize::try_from(column).ok().filter(|&c| c < width);
         row.zip(column).map_or(0.0, |(r, c)| plane[r * width + c])
     };
-    let blend = |t: f32, a: f32, b: f32| t.mul_add(b - a, a);
-    let line = |row: i32| {
-        let column = left as i32;
-        blend(
-            across,
-            pixel(row, column),
-            pixel(row, column.wrapping_add(1)),
-        )
-    };
-    let row = top as i32;
-    blend(down, line(row), line(row.wrapping_add(1)))
+    mmh_numerics::sample::bilinear(y, x, pixel)
 }
