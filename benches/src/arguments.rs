@@ -1,0 +1,68 @@
+//! What the command line asks for.
+
+use crate::workload::Workload;
+use mmh_cpu::isa::Isa;
+use std::path::PathBuf;
+
+const USAGE: &str = "usage: mmh-bench --workload a|b|c|d [--threads N] [--isa scalar|neon|avx2|avx512] \
+[--serve | --blocks N | --count STEPS] [--data DIR]";
+
+/// What is done with the steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// So many blocks, then the median.
+    Blocks(usize),
+    /// A block for every line on stdin.
+    Serve,
+    /// So many steps, untimed.
+    Count(u64),
+}
+
+/// The command line, read.
+#[derive(Debug)]
+pub(crate) struct Arguments {
+    pub(crate) workload: Workload,
+    /// 0 for one for each core.
+    pub(crate) threads: usize,
+    pub(crate) isa: Option<Isa>,
+    pub(crate) way: Way,
+    /// A folder for recipe and data that outlives this run; what is there already is used again.
+    pub(crate) data: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Reads the words behind the program's name; the reason if they make no sense.
+    pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
+        let (mut workload, mut threads, mut isa, mut data) = (None, 1, None, None);
+        let mut way = Way::Blocks(7);
+        while let Some(word) = words.next() {
+            let mut value = || {
+                words
+                    .next()
+                    .ok_or_else(|| format!("{word} needs a value\n{USAGE}"))
+            };
+            match word.as_str() {
+                "--workload" => workload = Some(value()?.parse()?),
+                "--threads" => threads = number(&value()?)?,
+                "--isa" => isa = Some(value()?.parse()?),
+                "--blocks" => way = Way::Blocks(number(&value()?)?),
+                "--count" => way = Way::Count(number(&value()?)?),
+                "--serve" => way = Way::Serve,
+                "--data" => data = Some(PathBuf::from(value()?)),
+                _ => return Err(format!("`{word}` is not known\n{USAGE}")),
+            }
+        }
+        Ok(Self {
+            workload: workload.ok_or(USAGE)?,
+            threads,
+            isa,
+            way,
+            data,
+        })
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
+    text.parse()
+        .map_err(|_| format!("`{text}` is not a number"))
+}

@@ -1,0 +1,77 @@
+//! Four workloads, trained by the runtime that `mmhc run` uses, run folder and journal included, and timed step by step.
+//!
+//! ```sh
+//! cargo build --release -p mmhc -p mmh-bench
+//! target/release/mmh-bench --workload a --threads 2            # blocks of steps, one JSON line
+//! target/release/mmh-bench --workload a --threads 2 --serve    # one block for every line on stdin
+//! target/release/mmh-bench --workload a --count 3              # three steps, nothing measured: for callgrind
+//! ```
+//!
+//! The recipes stand in `benches/recipes`; `mmhc show plan` compiles them, on data made from a seed. Read [`observe`] for
+//! what is timed.
+
+mod arguments;
+mod data;
+mod observe;
+mod workload;
+
+use arguments::{Arguments, Way};
+use mmh_cpu::Cpu;
+use mmh_ir::Plan;
+use mmh_ir::device::Device;
+use mmh_runtime::{Limit, Options, RunFailure, Session};
+use observe::{Timer, peak_mib};
+use serde_json::json;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+fn main() -> ExitCode {
+    let began = Instant::now();
+    match Arguments::read(std::env::args().skip(1)).and_then(|asked| bench(&asked, began)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let place = asked.data.as_deref().unwrap_or(folder.path());
+    let workload = asked.workload;
+    workload.prepare(place)?;
+    let plan = Plan::from_text(&workload.plan(place)?).map_err(|error| error.to_string())?;
+    let device = Cpu::new(asked.threads, asked.isa);
+    let cancel = Arc::new(AtomicBool::new(false));
+    let options = Options {
+        out: Some(folder.path().join("run")),
+        limit: match asked.way {
+            Way::Count(steps) => Some(Limit::Steps(steps)),
+            Way::Blocks(_) | Way::Serve => None,
+        },
+        checkpoint_seconds: None,
+        cancel: Arc::clone(&cancel),
+        ..Options::default()
+    };
+    let about = json!({
+        "framework": "mmh",
+        "version": env!("CARGO_PKG_VERSION"),
+        "isa": device.isa(),
+        "workload": workload.name(),
+        "batch": workload.batch(),
+        "threads": device.threads(),
+    });
+    let mut timer = Timer::new(asked.way, workload.block(), about, cancel, began);
+    let ended = Session::new(&plan, place, &device, options)
+        .and_then(|session| session.run(&mut timer).map(|_| ()));
+    match ended {
+        Ok(()) | Err(RunFailure::Interrupted { .. }) => {
+            timer.finish(peak_mib());
+            Ok(())
+        }
+        Err(failure) => Err(failure.to_string()),
+    }
+}

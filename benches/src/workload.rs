@@ -1,0 +1,108 @@
+//! The four workloads: their recipes, batches, and the plan that `mmhc` makes of them.
+
+use crate::data;
+use std::path::Path;
+use std::process::Command;
+use std::str::FromStr;
+
+/// One of the four.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Workload {
+    /// Perceptron 784-512-512-10, Adam: products.
+    A,
+    /// Convolutional net on 28 x 28, SGD with momentum: convolutions.
+    B,
+    /// Character transformer, 4 layers of 128, AdamW: everything.
+    C,
+    /// Perceptron 64-64-10, SGD: what is around the arithmetic.
+    D,
+}
+
+impl FromStr for Workload {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "a" => Ok(Self::A),
+            "b" => Ok(Self::B),
+            "c" => Ok(Self::C),
+            "d" => Ok(Self::D),
+            _ => Err(format!("`{text}` is no workload; take a, b, c or d")),
+        }
+    }
+}
+
+impl Workload {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+            Self::C => "c",
+            Self::D => "d",
+        }
+    }
+
+    /// Rows of a step, as the recipe says.
+    pub(crate) fn batch(self) -> usize {
+        match self {
+            Self::A => 128,
+            Self::B => 64,
+            Self::C => 16,
+            Self::D => 32,
+        }
+    }
+
+    /// Steps of a timed block.
+    pub(crate) fn block(self) -> usize {
+        match self {
+            Self::A => 40,
+            Self::B => 8,
+            Self::C => 4,
+            Self::D => 400,
+        }
+    }
+
+    fn recipe(self) -> &'static str {
+        match self {
+            Self::A => include_str!("../recipes/a.mmh"),
+            Self::B => include_str!("../recipes/b.mmh"),
+            Self::C => include_str!("../recipes/c.mmh"),
+            Self::D => include_str!("../recipes/d.mmh"),
+        }
+    }
+
+    /// Writes recipe and data, unless they are there.
+    pub(crate) fn prepare(self, folder: &Path) -> Result<(), String> {
+        std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+        let path = folder.join(format!("{}.mmh", self.name()));
+        if path.exists() {
+            return Ok(());
+        }
+        let made = match self {
+            Self::A => data::pictures(folder, 8 * 128, 28),
+            Self::B => data::pictures(folder, 8 * 64, 28),
+            // Longer epochs than elsewhere, as each ends in a line of the journal.
+            Self::D => data::pictures(folder, 64 * 32, 8),
+            Self::C => data::letters(folder, 8 * 16 * 128),
+        };
+        made.and_then(|()| std::fs::write(path, self.recipe()))
+            .map_err(|error| error.to_string())
+    }
+
+    /// The plan of the recipe in `folder`, by the `mmhc` that lies beside this program.
+    pub(crate) fn plan(self, folder: &Path) -> Result<String, String> {
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let compiler = own.with_file_name(format!("mmhc{}", std::env::consts::EXE_SUFFIX));
+        let recipe = folder.join(format!("{}.mmh", self.name()));
+        let output = Command::new(&compiler)
+            .args(["show", "plan"])
+            .arg(&recipe)
+            .output()
+            .map_err(|error| format!("{}: {error}; build it too", compiler.display()))?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
+    }
+}
