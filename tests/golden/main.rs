@@ -128,6 +128,21 @@ fn collect_mnist(home: &Path, place: &Place) -> Result<(), PathBuf> {
     Ok(())
 }
 
+/// The recipes that a second implementation trains as well.
+#[test]
+fn second_implementation() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/second");
+    for (name, recipe) in [("second-mlp", "mlp.mmh"), ("second-conv", "conv.mmh")] {
+        let case = Case {
+            name,
+            limit: "100 epochs",
+            set: &[],
+            everywhere: true,
+        };
+        case.check(&folder.join(recipe));
+    }
+}
+
 /// Who does the work.
 #[derive(Clone, Copy, Debug)]
 enum Worker {
@@ -177,15 +192,27 @@ fn workers(everywhere: bool) -> Vec<Worker> {
             threads,
         }));
     } else if everywhere {
-        workers.push(Worker::Cpu {
+        workers.extend([2, 1, 5].map(|threads| Worker::Cpu {
             isa: Isa::Scalar,
-            threads: 2,
-        });
+            threads,
+        }));
     }
     if everywhere {
         workers.push(Worker::Interpreter);
     }
     workers
+}
+
+/// An instruction set that is there but fails its own test would be left out of every comparison without a word.
+#[test]
+fn every_instruction_set_of_this_machine_takes_part() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_reported()) {
+        assert_eq!(admit(isa), Ok(()), "{isa}");
+        let takes_part =
+            |worker: &Worker| matches!(worker, Worker::Cpu { isa: own, .. } if *own == isa);
+        let parts = workers(true).into_iter().filter(takes_part).count();
+        assert_eq!(parts, 3, "{isa}: threads 1, 2 and 5");
+    }
 }
 
 /// What must be equal wherever the case is run.

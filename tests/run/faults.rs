@@ -129,51 +129,144 @@ fn a_column_that_is_not_there() {
         "data::unknown-column",
         &["heep", "did you mean `heap`"],
     );
+    assert_eq!(findings(&place), 1, "a mistake is told once");
+}
+
+/// How many things `check` finds.
+fn findings(place: &Place) -> usize {
+    let check = ["check", "points.mmh", "--format", "json"];
+    let found = place.mmhc(&check).json();
+    found["diagnostics"].as_array().map_or(0, Vec::len)
+}
+
+/// The line of the recipe that the first finding of `check` points at.
+fn pointed_at(place: &Place) -> String {
+    let check = ["check", "points.mmh", "--format", "json"];
+    let found = place.mmhc(&check).json();
+    let line = found["diagnostics"][0]["labels"][0]["start"]["line"].as_u64();
+    let recipe = String::from_utf8(place.read("points.mmh")).expect("UTF-8");
+    let mut lines = recipe.lines();
+    let line = line.and_then(|line| lines.nth(line as usize - 1));
+    line.expect("a line of the recipe").trim().to_owned()
 }
 
 #[test]
 fn cells_that_cannot_be_read() {
-    let cases: [(&str, &str, &[&str]); 8] = [
+    // The line, the code, what is said beside file, line and row, and where the recipe is pointed at.
+    let cases: [(&str, &str, &[&str], &str); 14] = [
         (
             "1.5,two,1",
             "data::not-a-number",
-            &["`two`", "points.csv", "row 7", "`x_1`", "write a number"],
+            &["`two`", "`x_1`", "write a number"],
+            "x:",
         ),
         (
             "1.5,nan,1",
             "data::not-a-number",
-            &["`nan`", "points.csv", "row 7", "`x_1`"],
+            &["`nan`", "`x_1`", "leave the field empty"],
+            "x:",
         ),
         (
             "0x1F,2,1",
             "data::not-a-number",
-            &["`0x1F`", "points.csv", "row 7", "`x_0`"],
+            &["`0x1F`", "`x_0`", "decimal"],
+            "x:",
+        ),
+        (
+            "1e99,2,1",
+            "data::not-a-number",
+            &["too large for f32", "`x_0`", "scale"],
+            "x:",
+        ),
+        (
+            "1.5,2,1.5",
+            "data::not-a-number",
+            &["`1.5`", "`heap`", "whole", "correct the cell"],
+            "label:",
         ),
         (
             "1.5,2",
             "data::ragged-row",
-            &["points.csv", "row 7", "2 fields", "3 columns", "`heap`"],
+            &["2 fields", "3 columns", "`heap`"],
+            "source",
         ),
         (
             "1.5,2,1,0",
             "data::ragged-row",
-            &["points.csv", "row 7", "4 fields", "3 columns"],
+            &["4 fields", "3 columns", "in quotes"],
+            "source",
+        ),
+        (
+            "",
+            "data::ragged-row",
+            &["the line is empty", "remove it"],
+            "source",
         ),
         (
             "1.5,\"2,1",
             "data::format",
-            &["points.csv", "quote", "never closed"],
+            &["quote", "never closed", "`x_1`", "add `\"`"],
+            "source",
         ),
-        ("1.5,,1", "data::missing-value", &["`x`", "impute"]),
+        (
+            "1.5,\"2\"x,1",
+            "data::format",
+            &["after a closing quote", "`x_1`", "twice"],
+            "source",
+        ),
+        (
+            "1.5,,1",
+            "data::missing-value",
+            &["a value of `x`", "`x_1`", "impute"],
+            "x:",
+        ),
+        (
+            "1.5,2,",
+            "data::missing-value",
+            &["a value of `heap`", "`heap`", "optional"],
+            "label:",
+        ),
         (
             "1.5,2,3",
             "data::class-range",
-            &["`heap`", "holds 3", "0 to 2", "class[4]"],
+            &["holds 3", "0 to 2", "class[4]", "`heap`"],
+            "label:",
+        ),
+        (
+            "1.5,2,cat",
+            "data::class-range",
+            &["4 different", "`cat`", "`heap`", "correct"],
+            "label:",
         ),
     ];
-    for (line, code, words) in cases {
-        refused(&with_line(7, line), code, words);
+    for (line, code, words, pointed) in cases {
+        let place = with_line(7, line);
+        refused(&place, code, words);
+        refused(&place, code, &["points.csv, line 8, row 7"]);
+        assert_eq!(findings(&place), 1, "{line}");
+        let at = pointed_at(&place);
+        assert!(at.starts_with(pointed), "{line}: {at}");
     }
+    let place = with_line(7, "1.5,2,-1");
+    refused(
+        &place,
+        "data::class-range",
+        &["`-1`", "points.csv, line 8, row 7, column `heap`"],
+    );
+}
+
+#[test]
+fn the_first_of_several_missing_values_is_named() {
+    let mut rows = table();
+    rows[5] = "1.5,,1".into();
+    rows[9] = ",,2".into();
+    let place = with_line(0, "x_0,x_1,heap");
+    place.write("points.csv", lines(&rows, "\n"));
+    let words = [
+        "3 values of `x`",
+        "first: points.csv, line 6, row 5, column `x_1`",
+    ];
+    refused(&place, "data::missing-value", &words);
 }
 
 #[test]
@@ -283,13 +376,20 @@ fn idx_files_that_end_early_or_disagree() {
     refused(&place, "data::format", &["x.idx"]);
     place.write("x.idx", &images);
     place.write("y.idx", idx(&[59], &labels[..59]));
-    let uneven = place.mmhc(&["run", "points.mmh"]).ends(1);
-    assert!(
-        uneven.err.contains("not as many labels as pictures"),
-        "{uneven:?}"
-    );
-    place.write("y.idx", idx(&[60], &[7; 60]));
-    refused(&place, "data::class-range", &["7"]);
+    let words = [
+        "59 labels",
+        "`x.idx` has 60 pictures",
+        "`y.idx`",
+        "fetch both",
+    ];
+    refused(&place, "data::format", &words);
+    let mut labels = labels;
+    labels[41] = 7;
+    place.write("y.idx", idx(&[60], &labels));
+    let words = ["`7`", "y.idx, row 42, column `labels`", "class[8]"];
+    refused(&place, "data::class-range", &words);
+    place.write("y.idx", idx(&[60, 2], &labels.repeat(2)));
+    refused(&place, "data::format", &["y.idx", "several values a row"]);
 }
 
 #[test]
@@ -399,4 +499,65 @@ fn findings_of_check_and_run_are_the_same() {
         run["diagnostics"][0]["labels"][0]["start"]["line"],
         Value::Number(_)
     ));
+}
+
+/// A limit on the size of files stands in for a disk that is full, and needs no rights. The files of the run are written whole
+/// or not at all; with the limit gone, `--resume` ends with the same model.
+#[cfg(unix)]
+#[test]
+fn a_limit_on_file_sizes_is_said_and_nothing_is_lost() {
+    let place = with_line(0, "x_0,x_1,heap");
+    let wanted = hash(&place);
+    std::fs::remove_dir_all(place.path("runs")).expect("removed");
+    let mmhc = env!("CARGO_BIN_EXE_mmhc");
+    let script = format!("trap '' XFSZ; ulimit -f 1; {mmhc} run points.mmh --json");
+    let ran = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(place.path(""))
+        .output();
+    let Ok(ran) = ran else {
+        return skip(
+            "a_limit_on_file_sizes_is_said_and_nothing_is_lost",
+            "there is no bash",
+        );
+    };
+    let json: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    assert_eq!(ran.status.code(), Some(1), "{json}");
+    assert_eq!(json["diagnostics"][0]["code"], "run::disk-full", "{json}");
+    let whole = [
+        "journal",
+        "mmh.lock",
+        "plan",
+        "recipe.mmh",
+        "checkpoints",
+        ".lock",
+    ];
+    for entry in std::fs::read_dir(place.path("runs/points"))
+        .expect("the folder")
+        .flatten()
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(whole.contains(&name.as_str()), "`{name}` is there in part");
+    }
+    let resumed = place.mmhc(&["run", "points.mmh", "--resume"]).ends(0);
+    assert_eq!(resumed.out, wanted);
+}
+
+/// Who reads a result that could not be written must not take its absence for success.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_said() {
+    let place = with_line(0, "x_0,x_1,heap");
+    let mmhc = env!("CARGO_BIN_EXE_mmhc");
+    let full = std::fs::File::create("/dev/full").expect("/dev/full");
+    let ran = std::process::Command::new(mmhc)
+        .args(["run", "points.mmh"])
+        .current_dir(place.path(""))
+        .stdout(full)
+        .output()
+        .expect("mmhc runs");
+    let said = String::from_utf8_lossy(&ran.stderr).into_owned();
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("could not be written to stdout"), "{said}");
+    assert!(place.path("runs/points/model.safetensors").is_file());
 }

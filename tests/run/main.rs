@@ -4,4 +4,5 @@ mod draws;
 mod faults;
 mod outputs;
 mod resume;
+mod second;
 mod support;

@@ -17,29 +17,28 @@ with safe_open(sys.argv[1], framework="numpy") as file:
     }))
 "#;
 
-/// A Python that has `safetensors`: `MMH_PYTHON`, or the system's.
-fn python() -> Option<String> {
+/// A Python that has these modules: `MMH_PYTHON`, or the system's. Without one the test is skipped, or fails where
+/// `MMH_REQUIRE_ALL` is 1.
+pub(crate) fn python(test: &str, modules: &str) -> Option<String> {
     let asked = std::env::var("MMH_PYTHON").ok();
     let python = asked.unwrap_or_else(|| "python3".to_owned());
     let ran = Command::new(&python)
-        .args(["-c", "import safetensors, numpy"])
+        .args(["-c", &format!("import {modules}")])
         .output();
-    ran.is_ok_and(|output| output.status.success())
-        .then_some(python)
+    if ran.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    let required = std::env::var_os("MMH_REQUIRE_ALL").is_some_and(|all| all == "1");
+    assert!(!required, "MMH_PYTHON names no Python with {modules}");
+    let reason = format!("no Python with {modules}; MMH_PYTHON may name one");
+    skip(test, &reason);
+    None
 }
 
 #[test]
 fn the_model_opens_in_python() {
-    let Some(python) = python() else {
-        let required = std::env::var_os("MMH_REQUIRE_ALL").is_some_and(|all| all == "1");
-        assert!(
-            !required,
-            "MMH_PYTHON names no Python with safetensors and numpy"
-        );
-        return skip(
-            "the_model_opens_in_python",
-            "no Python with safetensors and numpy; MMH_PYTHON may name one",
-        );
+    let Some(python) = python("the_model_opens_in_python", "safetensors, numpy") else {
+        return;
     };
     let place = Place::new();
     let recipe = examples().join("digits.mmh");

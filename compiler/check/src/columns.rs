@@ -5,11 +5,12 @@ use crate::data::Reading;
 use crate::poly::Poly;
 use crate::types::Expected;
 use crate::value::{Dim, Eval, Loc, Made, Reported, Tensor, Value};
-use crate::world::{ColumnFact, FactKind, SourceRequest};
+use crate::world::{ColumnFact, DataFault, FactKind, SourceRequest, Wanted};
 use mmh_diag::{Code, Diagnostic, suggest};
 use mmh_ir::plan::{ColumnKind, ColumnPlan, StatisticKind, StatisticPlan};
 use mmh_ir::{DType, Dim as IrDim, Input, MapOp, Shape, Type};
 use mmh_syntax::ast::Name;
+use std::collections::BTreeSet;
 
 impl<'p> Cx<'p> {
     /// `source.pixels`, or the number of its classes.
@@ -178,6 +179,12 @@ impl<'p> Cx<'p> {
         )
     }
 
+    /// The first cell of a column that is not what is wanted.
+    pub(crate) fn odd_cell(&self, data: usize, column: &str, wanted: Wanted) -> Option<DataFault> {
+        let request = self.data.get(data)?.request.as_ref()?;
+        self.world?.odd_cell(request, column, wanted)
+    }
+
     pub(crate) fn note_levels(&mut self, levels: Vec<String>) {
         if let Some(reading) = &mut self.reading {
             reading.levels = levels;
@@ -207,15 +214,12 @@ impl<'p> Cx<'p> {
                 let count = expected.classes.clone().unwrap_or(Poly::from(*classes));
                 let wanted = count.integer().unwrap_or(0);
                 if i128::from(*classes) > wanted {
-                    return self.fail(
-                        Code::DataClassRange,
-                        loc,
-                        format!(
-                            "the labels reach {}, and the type names {count} classes",
-                            classes.saturating_sub(1)
-                        ),
-                        format!("write `class[{classes}]`"),
+                    let message = format!(
+                        "the labels reach {}, and the type names {count} classes",
+                        classes.saturating_sub(1)
                     );
+                    let help = format!("write `class[{classes}]`, or correct the label");
+                    return self.outside(reading.data, &first.name, wanted, loc, message, help);
                 }
                 self.note_levels((0..wanted).map(|n| n.to_string()).collect());
                 let kind = ColumnKind::Labels {
@@ -249,6 +253,11 @@ impl<'p> Cx<'p> {
         loc: Loc,
     ) -> Eval<Tensor> {
         let Some(found) = levels_of(fact) else {
+            if let Some(fault) = self.odd_cell(reading.data, &fact.name, Wanted::Whole) {
+                let message = format!("{}; classes are words or whole numbers", fault.sentence());
+                let help = "correct the cell, or take the column as a number: `f32`";
+                return self.fail(Code::DataNotANumber, loc, message, help);
+            }
             return self.fail(
                 Code::DataNotANumber,
                 loc,
@@ -263,7 +272,7 @@ impl<'p> Cx<'p> {
             .and_then(Poly::integer)
             .map(|n| n - extra);
         let levels = match wanted {
-            Some(n) => self.fitted(fact, found, n, loc)?,
+            Some(n) => self.fitted(fact, found, n, reading.data, loc)?,
             None => found,
         };
         if fact.missing > 0 {
@@ -318,6 +327,7 @@ impl<'p> Cx<'p> {
         fact: &ColumnFact,
         found: Vec<String>,
         wanted: i128,
+        data: usize,
         loc: Loc,
     ) -> Eval<Vec<String>> {
         let whole: Option<Vec<i128>> = found.iter().map(|l| l.parse().ok()).collect();
@@ -331,12 +341,8 @@ impl<'p> Cx<'p> {
                 fact.name,
                 wanted - 1
             );
-            return self.fail(
-                Code::DataClassRange,
-                loc,
-                message,
-                format!("write `class[{}]`", outside + 1),
-            );
+            let help = format!("write `class[{}]`, or correct the label", outside + 1);
+            return self.outside(data, &fact.name, wanted, loc, message, help);
         }
         if whole.is_some_and(|w| w.iter().all(|n| (0..wanted).contains(n))) && wanted <= 1 << 20 {
             return Ok((0..wanted).map(|n| n.to_string()).collect());
@@ -347,14 +353,36 @@ impl<'p> Cx<'p> {
                 fact.name,
                 found.len()
             );
-            return self.fail(
-                Code::DataClassRange,
-                loc,
-                message,
-                format!("write `class[source.{}.classes]`", fact.name),
-            );
+            let help = match found.len() as i128 > wanted {
+                true => format!(
+                    "write `class[source.{}.classes]`, or correct the stranger",
+                    fact.name
+                ),
+                false => format!("write `class[source.{}.classes]`", fact.name),
+            };
+            return self.outside(data, &fact.name, wanted, loc, message, help);
         }
         Ok(found)
+    }
+
+    /// A column does not fit its classes: the message, and which cell it was.
+    fn outside<T>(
+        &mut self,
+        data: usize,
+        column: &str,
+        wanted: i128,
+        loc: Loc,
+        message: String,
+        help: String,
+    ) -> Eval<T> {
+        let cell = u32::try_from(wanted)
+            .ok()
+            .and_then(|count| self.odd_cell(data, column, Wanted::Class(count)));
+        let message = match cell {
+            Some(cell) => format!("{message}; {} ({})", cell.message, cell.place()),
+            None => message,
+        };
+        self.fail(Code::DataClassRange, loc, message, help)
     }
 
     pub(crate) fn numbers(
@@ -368,21 +396,18 @@ impl<'p> Cx<'p> {
         let mut fields = Vec::new();
         let mut sizes: Vec<u64> = Vec::new();
         let mut missing = 0;
+        let data = reading.data;
         for (fact, loc) in facts {
             match &fact.kind {
                 FactKind::Number { .. } => fields.push(fact.name.clone()),
                 FactKind::Vector { dims, fields: own } => {
+                    if let Some(words) = self.first_of_words(data, own) {
+                        return self.words(data, &words, *loc);
+                    }
                     fields.extend(own.iter().cloned());
                     sizes.clone_from(dims);
                 }
-                FactKind::Category { .. } => {
-                    return self.fail(
-                        Code::DataNotANumber,
-                        *loc,
-                        format!("`{}` holds words, not numbers", fact.name),
-                        "declare it as `class[…]`",
-                    );
-                }
+                FactKind::Category { .. } => return self.words(data, &fact.name, *loc),
                 FactKind::Images { .. } | FactKind::Labels { .. } => {
                     return self.fail(
                         Code::TypeMismatch,
@@ -411,6 +436,30 @@ impl<'p> Cx<'p> {
             reading.open.push((number, name.to_string(), missing, loc));
         }
         Ok(tensor)
+    }
+
+    /// The first of the columns that holds words.
+    fn first_of_words(&self, data: usize, columns: &[String]) -> Option<String> {
+        let facts = &self.data.get(data)?.facts.columns;
+        let words: BTreeSet<&str> = facts
+            .iter()
+            .filter(|fact| matches!(fact.kind, FactKind::Category { .. }))
+            .map(|fact| fact.name.as_str())
+            .collect();
+        let mut found = columns.iter().filter(|name| words.contains(name.as_str()));
+        found.next().cloned()
+    }
+
+    /// A column of words where numbers are wanted: the first cell that is no number.
+    fn words<T>(&mut self, data: usize, column: &str, loc: Loc) -> Eval<T> {
+        let (message, help) = match self.odd_cell(data, column, Wanted::Number) {
+            Some(cell) => (cell.sentence(), cell.help),
+            None => (
+                format!("`{column}` holds words, not numbers"),
+                "declare it as `class[…]`".into(),
+            ),
+        };
+        self.fail(Code::DataNotANumber, loc, message, help)
     }
 
     /// The axes of a raw column: those of the declared type if it has as many elements.

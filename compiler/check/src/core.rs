@@ -4,6 +4,7 @@ use crate::data::DataSet;
 use crate::poly::Poly;
 use crate::program::Program;
 use crate::value::{Dim, Eval, Loc, Made, Reported, Tensor, Value};
+use crate::world::World;
 use mmh_diag::{Code, Diagnostic, SourceId, Span};
 use mmh_ir::plan::{Part, StateDecl};
 use mmh_ir::{Axis, DType, Dim as IrDim, Graph, MapOp, Op, Origin, Shape, Type, ValueId};
@@ -60,6 +61,8 @@ pub(crate) enum Memo {
 /// The abstract evaluator.
 pub(crate) struct Cx<'p> {
     pub(crate) program: &'p Program,
+    /// Who knows the data files; nobody once the recipe is checked.
+    pub(crate) world: Option<&'p dyn World>,
     pub(crate) source: SourceId,
     pub(crate) diagnostics: Vec<Diagnostic>,
     pub(crate) seen: BTreeSet<(Code, SourceId, Span)>,
@@ -109,6 +112,7 @@ impl<'p> Cx<'p> {
     pub(crate) fn new(program: &'p Program, data: Vec<DataSet>) -> Self {
         Self {
             program,
+            world: None,
             source: SourceId(0),
             diagnostics: Vec::new(),
             seen: BTreeSet::new(),

@@ -4,7 +4,7 @@ use crate::core::Cx;
 use crate::expr::Scope;
 use crate::types::{Expected, Hidden};
 use crate::value::{Eval, Loc, Made, Reported, Rows, Tensor, Value};
-use crate::world::{DataFacts, FileRequest, SourceRequest};
+use crate::world::{DataFacts, FileRequest, SourceRequest, Wanted};
 use mmh_diag::{Code, Diagnostic, suggest};
 use mmh_ir::plan::{
     ColumnKind, ColumnPlan, DataPlan, FilePlan, SourcePlan, SplitKind, SplitPlan, StatisticPlan,
@@ -173,12 +173,16 @@ impl<'p> Cx<'p> {
             } else {
                 format!("fill it in: `source.{name} |> impute(mean)`")
             };
-            let _: Eval<()> = self.fail(
-                Code::DataMissingValue,
-                *loc,
-                format!("`{name}` is missing in {rows} rows"),
-                help,
-            );
+            let data = self.reading.as_ref().map_or(0, |r| r.data);
+            let mut message = match rows {
+                1 => format!("a value of `{name}` is missing"),
+                _ => format!("{rows} values of `{name}` are missing"),
+            };
+            if let Some(cell) = self.odd_cell(data, name, Wanted::Present) {
+                let first = if *rows == 1 { "" } else { "first: " };
+                message = format!("{message} ({first}{})", cell.place());
+            }
+            let _: Eval<()> = self.fail(Code::DataMissingValue, *loc, message, help);
         }
         if open.is_empty() {
             Ok(())

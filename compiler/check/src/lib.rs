@@ -44,7 +44,8 @@ pub use program::SourceText;
 pub use recipe::Recipe;
 pub use value::Loc;
 pub use world::{
-    ColumnFact, DataFacts, DataFault, FactKind, FileRequest, SourceRequest, TextFault, World,
+    ColumnFact, DataFacts, DataFault, FactKind, FileRequest, SourceRequest, TextFault, Wanted,
+    World,
 };
 
 use crate::core::Cx;

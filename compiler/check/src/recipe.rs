@@ -211,6 +211,12 @@ impl Recipe {
             .map(|loc| (loc.source, loc.span))
     }
 
+    /// Where the data set of this name is declared.
+    pub fn data_span(&self, name: &str) -> Option<(SourceId, Span)> {
+        let set = self.data.iter().find(|set| set.name == name)?;
+        Some((set.span.source, set.span.span))
+    }
+
     /// The type of what stands at each place of the user's text, for editors.
     pub fn hovers(&self) -> impl Iterator<Item = (Loc, &str)> {
         self.hovers.iter().map(|(loc, text)| (*loc, text.as_str()))

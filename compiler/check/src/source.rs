@@ -40,7 +40,8 @@ pub(crate) const SPLITS: &[Choice] = &[
 const FOLDS: usize = 4;
 
 /// Reads every data section: its source's facts, its columns, its split.
-pub(crate) fn load(cx: &mut Cx<'_>, world: &dyn World) {
+pub(crate) fn load<'p>(cx: &mut Cx<'p>, world: &'p dyn World) {
+    cx.world = Some(world);
     let program = cx.program;
     for (declared, section, source) in program.sections(SectionKind::Data) {
         let name = section
@@ -299,17 +300,8 @@ impl<'p> Cx<'p> {
     }
 
     fn data_fault<T>(&mut self, fault: DataFault, at: Loc, pin: Option<Loc>) -> Eval<T> {
-        let mut message = fault.message;
-        let place: Vec<String> = fault
-            .row
-            .map(|r| format!("row {r}"))
-            .into_iter()
-            .chain(fault.column.map(|c| format!("column `{c}`")))
-            .collect();
-        if !place.is_empty() {
-            message = format!("{message} ({})", place.join(", "));
-        }
-        let mut diagnostic = Diagnostic::error(fault.code, message).at(at.source, at.span, "");
+        let mut diagnostic =
+            Diagnostic::error(fault.code, fault.sentence()).at(at.source, at.span, "");
         if matches!(fault.code, Code::DataWrongHash | Code::LegacyPinMismatch)
             && let Some(pin) = pin
         {
@@ -393,6 +385,8 @@ impl<'p> Cx<'p> {
             return Err(Reported);
         };
         match set.columns.iter().find(|c| c.name == column) {
+            // What is wrong with it has been said.
+            Some(found) if found.failed => Err(Reported),
             Some(found) => match found.sources.first() {
                 Some(source) => Ok(source.clone()),
                 None => Err(Reported),

@@ -18,6 +18,24 @@ pub trait World {
         split: &SplitPlan,
         by: Option<&str>,
     ) -> Result<[u64; 3], DataFault>;
+
+    /// The first cell of a column that is not what is asked for, to be named in a message; nothing where it cannot be told.
+    fn odd_cell(&self, _: &SourceRequest, _column: &str, _wanted: Wanted) -> Option<DataFault> {
+        None
+    }
+}
+
+/// What every cell of a column should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// There.
+    Present,
+    /// A number, or missing.
+    Number,
+    /// A whole number, or missing.
+    Whole,
+    /// One of so many classes, or missing.
+    Class(u32),
 }
 
 /// Why a text could not be read.
@@ -141,12 +159,39 @@ pub enum FactKind {
 pub struct DataFault {
     /// One of the `data` family.
     pub code: Code,
-    /// Lower case, no full stop.
+    /// The file as the recipe writes it; empty where no file is at fault.
+    pub file: String,
+    /// Lower case, no full stop, without the place.
     pub message: String,
-    /// Row from 1, if one is at fault.
+    /// Line from 1 in a file of text, if one is at fault.
+    pub line: Option<u32>,
+    /// Row from 1, if one is at fault; a header is not a row.
     pub row: Option<u64>,
     /// The column's name, if one is at fault.
     pub column: Option<String>,
     /// What to do; may be empty.
     pub help: String,
+}
+
+impl DataFault {
+    /// File, line, row and column in one text; empty where nothing of it is known.
+    pub fn place(&self) -> String {
+        let mut place = Vec::new();
+        place.extend(Some(self.file.clone()).filter(|file| !file.is_empty()));
+        place.extend(self.line.map(|line| format!("line {line}")));
+        place.extend(self.row.map(|row| format!("row {row}")));
+        place.extend(self.column.as_ref().map(|name| format!("column `{name}`")));
+        place.join(", ")
+    }
+
+    /// The message with its place.
+    pub fn sentence(&self) -> String {
+        if self.row.is_none() && self.column.is_none() && self.line.is_none() {
+            return match self.file.is_empty() {
+                true => self.message.clone(),
+                false => format!("`{}`: {}", self.file, self.message),
+            };
+        }
+        format!("{} ({})", self.message, self.place())
+    }
 }

@@ -1,8 +1,8 @@
 //! What the checker wants to know of data files, taken from the files themselves.
 
 use crate::world::Opened;
-use mmh_check::{ColumnFact, DataFacts, FactKind};
-use mmh_data::{Column, ColumnInfo, DataError, Kind, Missing, Source, Values};
+use mmh_check::{ColumnFact, DataFacts, FactKind, Wanted};
+use mmh_data::{Column, ColumnInfo, DataError, Kind, Missing, Source, Values, check_pairs};
 use mmh_ir::plan::{SplitKind, SplitPlan};
 use mmh_runtime::split::{NEXT, part_sizes, text_rows, text_windows};
 use std::collections::BTreeMap;
@@ -98,6 +98,7 @@ fn numbers(stem: &str, name: &str) -> Option<Vec<u64>> {
 }
 
 fn pictures(images: &[Source], labels: &[Source]) -> Result<DataFacts, DataError> {
+    check_pairs(images, labels)?;
     let mut columns = Vec::new();
     let mut classes = 0;
     for source in labels {
@@ -174,6 +175,39 @@ fn text(source: &Source, window: u64, stride: u64) -> Result<DataFacts, DataErro
     })
 }
 
+/// The first cell of a column that is not what is wanted. In a pair of files the column is `images` or `labels`.
+pub(crate) fn odd_cell(opened: &Opened, column: &str, wanted: Wanted) -> Option<DataError> {
+    let (sources, name) = match opened {
+        Opened::Csv(source) | Opened::Bytes(source) | Opened::Text(source, _, _) => {
+            (std::slice::from_ref(source), column)
+        }
+        Opened::Idx { images, .. } if column == "images" => (&images[..], "values"),
+        Opened::Idx { labels, .. } => (&labels[..], "values"),
+    };
+    let mut error = sources
+        .iter()
+        .find_map(|source| odd_in(source, name, wanted))?;
+    if error.column.is_some() && name != column {
+        error.column = Some(column.into());
+    }
+    Some(error)
+}
+
+fn odd_in(source: &Source, name: &str, wanted: Wanted) -> Option<DataError> {
+    let missing = |error: &DataError| error.code == mmh_data::Code::MissingValue.name();
+    match wanted {
+        Wanted::Number => source.numeric(name, Missing::Allowed).err(),
+        Wanted::Whole => source.integer(name, Missing::Allowed).err(),
+        Wanted::Class(count) => source.class(name, count, Missing::Allowed).err(),
+        // Words for a column alone, numbers for several that are taken together.
+        Wanted::Present => source
+            .category(name, Missing::Refused)
+            .err()
+            .filter(missing)
+            .or_else(|| source.numeric(name, Missing::Refused).err().filter(missing)),
+    }
+}
+
 /// Rows of train, valid and test, as the runtime will deal them.
 pub(crate) fn part_rows(
     opened: &Opened,
@@ -185,7 +219,14 @@ pub(crate) fn part_rows(
         return Ok(rows.map(|rows| rows.end - rows.start));
     }
     let classes = match &split.kind {
-        SplitKind::Stratified { by: declared } => class_rows(opened, by.unwrap_or(declared))?,
+        SplitKind::Stratified { by: declared } => class_rows(opened, by.unwrap_or(declared))
+            .map_err(|mut error| {
+                if error.code == mmh_data::Code::MissingValue.name() {
+                    error.help =
+                        "go by a column without missing values, or by chance: `random(…)`".into();
+                }
+                error
+            })?,
         SplitKind::Random | SplitKind::Sequential | SplitKind::Files => Vec::new(),
     };
     let files = rows_per_file(opened);

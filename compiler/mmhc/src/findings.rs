@@ -76,6 +76,7 @@ fn place_of(failure: &RunFailure) -> String {
     };
     let mut place = Vec::new();
     place.extend((!error.file.is_empty()).then(|| error.file.to_string()));
+    place.extend(error.line.map(|line| format!("line {line}")));
     place.extend(error.row.map(|row| format!("row {row}")));
     place.extend(error.column.as_ref().map(|name| format!("column `{name}`")));
     match place.is_empty() {

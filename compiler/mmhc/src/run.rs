@@ -7,11 +7,11 @@ use crate::outcome::{Exit, Failure, Outcome};
 use crate::progress::Progress;
 use crate::{device, not_yet, system};
 use mmh_check::Recipe;
-use mmh_diag::{Code, Diagnostic, SourceId};
+use mmh_diag::{Code, Diagnostic, SourceId, Span};
 use mmh_interpret::trace;
 use mmh_ir::Op;
 use mmh_ir::device::{Feed, State};
-use mmh_ir::plan::{Program, StateDecl};
+use mmh_ir::plan::{FilePlan, Program, SourcePlan, StateDecl};
 use mmh_runtime::{Culprit, Diagnose, Options, RunFailure, RunSummary, Session};
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -194,10 +194,34 @@ fn failed(failure: &RunFailure, checked: &Checked, recipe: &Recipe, json: bool) 
             .at(source, span, words)
             .labels;
     }
+    if let Some((source, span)) = data_of(failure, recipe) {
+        finding.labels = Diagnostic::error(Code::DataFormat, "")
+            .at(source, span, "declared here")
+            .labels;
+    }
     let mut report = checked.report.clone();
     report.findings = vec![finding];
     let exit = exit(failure);
     Failure::Found { report, json, exit }
+}
+
+/// Where the data set is declared that a run failed over.
+fn data_of(failure: &RunFailure, recipe: &Recipe) -> Option<(SourceId, Span)> {
+    match failure {
+        RunFailure::EmptyPart { data, .. } => recipe.data_span(data),
+        RunFailure::Data(error) => {
+            let sets = &recipe.declarations.data;
+            let named = |file: &FilePlan| file.path == *error.file;
+            let set = sets.iter().find(|set| match &set.source {
+                SourcePlan::Idx { images, labels } => images.iter().chain(labels).any(named),
+                SourcePlan::Csv { file, .. }
+                | SourcePlan::Text { file, .. }
+                | SourcePlan::Bytes { file, .. } => named(file),
+            })?;
+            recipe.data_span(&set.name)
+        }
+        _ => None,
+    }
 }
 
 /// The exit status of a failed run.

@@ -9,10 +9,20 @@ use std::sync::Mutex;
 /// The largest recipe that is read, in bytes.
 const RECIPE_BYTES: u64 = 16 << 20;
 
-/// Writes a result to stdout. That nobody reads it any more is no mistake.
+/// Writes a result to stdout. That nobody reads it any more is no mistake; where it cannot be written, as on a full disk, the
+/// program ends with a message, as who asked would take a part for the whole.
 pub(crate) fn say(text: &str) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            tell(&format!(
+                "error: the result could not be written to stdout: {error}\n  help: make room, or send it elsewhere; files of a run are whole, and `--resume` repeats its result\n"
+            ));
+            std::process::exit(i32::from(Exit::Fault.status()));
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// Writes words for people to stderr.

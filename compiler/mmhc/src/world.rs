@@ -4,7 +4,7 @@
 use crate::facts;
 use crate::lock::{self, Lock};
 use crate::system;
-use mmh_check::{DataFacts, DataFault, FileRequest, SourceRequest, TextFault, World};
+use mmh_check::{DataFacts, DataFault, FileRequest, SourceRequest, TextFault, Wanted, World};
 use mmh_data::{CsvOptions, DataError, Delimiter, Limits, Open, Source};
 use mmh_diag::Code;
 use mmh_ir::plan::SplitPlan;
@@ -269,6 +269,11 @@ impl World for Disk {
         let opened = self.opened(request)?;
         facts::part_rows(&opened, split, by).map_err(|error| fault(&error))
     }
+
+    fn odd_cell(&self, request: &SourceRequest, column: &str, wanted: Wanted) -> Option<DataFault> {
+        let opened = self.opened(request).ok()?;
+        facts::odd_cell(&opened, column, wanted).map(|error| fault(&error))
+    }
 }
 
 fn reason(error: &std::io::Error) -> String {
@@ -283,10 +288,9 @@ fn fault(error: &DataError) -> DataFault {
     let mnist = code == Code::DataMissingFile && error.file.contains("-ubyte");
     DataFault {
         code,
-        message: match error.file.is_empty() {
-            true => error.message.clone(),
-            false => format!("`{}`: {}", error.file, error.message),
-        },
+        file: error.file.to_string(),
+        message: error.message.clone(),
+        line: error.line,
         row: error.row,
         column: error.column.as_ref().map(|column| column.to_string()),
         help: match mnist {

@@ -152,7 +152,9 @@ impl RunFailure {
     pub(crate) fn io(path: &Path, error: &io::Error) -> Self {
         let path = path.to_path_buf();
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::DiskFull { path },
             _ => Self::File {
                 path,
                 reason: error.to_string(),
@@ -204,7 +206,7 @@ impl fmt::Display for RunFailure {
             ),
             Self::DiskFull { path } => write!(
                 f,
-                "the disk is full: `{}` could not be written",
+                "the disk is full or a limit is reached: `{}` could not be written",
                 path.display()
             ),
             Self::File { path, reason } => write!(f, "`{}`: {reason}", path.display()),

@@ -150,6 +150,7 @@ impl Reader<'_> {
                 .collect()
         };
         let (images_read, labels_read) = (open(images)?, open(labels)?);
+        mmh_data::check_pairs(&images_read, &labels_read)?;
         let mut columns = Vec::new();
         for column in &plan.columns {
             let parts: Result<Vec<Column>, RunFailure> = match &column.kind {
@@ -170,12 +171,6 @@ impl Reader<'_> {
             columns.push(join(column, parts?)?);
         }
         let rows = columns.first().map_or(0, Column::rows);
-        if columns.iter().any(|column| column.rows() != rows) {
-            return Err(RunFailure::Plan(format!(
-                "`{}` has not as many labels as pictures",
-                plan.name
-            )));
-        }
         let last = images_read
             .last()
             .or(labels_read.last())

@@ -12,7 +12,7 @@
 //! | `table` | text with separators |
 //! | `family` | columns taken together as one vector |
 //! | `cells`, `gather` | fields as numbers or words, row after row |
-//! | `idx` | MNIST's binary format |
+//! | `idx`, `pairs` | MNIST's binary format; whether pictures and labels belong together |
 //! | `text` | a text as a sequence of characters |
 //! | `rows` | bytes cut into rows |
 //! | `source` | the one way to ask any of them for a column |
@@ -27,6 +27,7 @@ mod error;
 mod family;
 mod gather;
 mod idx;
+mod pairs;
 mod rows;
 mod source;
 mod split;
@@ -38,6 +39,7 @@ mod text;
 pub use column::{Bitmap, Column, Values};
 pub use content::data_hash;
 pub use error::{Code, DataError};
+pub use pairs::check_pairs;
 pub use rows::Cut;
 pub use source::{ColumnInfo, Kind, Missing, Source};
 pub use split::{Parts, Shares, fold, sizes};

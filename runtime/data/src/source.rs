@@ -270,15 +270,56 @@ impl Source {
         if levels.len() == count as usize {
             return self.classes(name, words, levels);
         }
-        let found = levels.len();
-        let message = format!("`{name}` has {found} categories, {count} classes are asked for");
-        let error = DataError::new(
+        Err(self.other_count(name, &words, count))
+    }
+
+    /// Another number of words than of classes. The row is that of the word that comes up last, most likely the stranger.
+    fn other_count(&self, name: &str, words: &Words, count: u32) -> DataError {
+        let found = words.names.len();
+        let last = found.saturating_sub(1);
+        let row = words.ids.iter().position(|&id| id as usize == last);
+        let word = words.names.get(last).map_or("", String::as_str);
+        let mut message = format!("`{name}` has {found} categories, {count} classes are asked for");
+        let near = nearest(word, words.names.iter().map(String::as_str).take(last));
+        let help = match near {
+            Some(near) if found > count as usize => {
+                message.push_str(&format!(
+                    "; `{}` comes up last, close to `{}`",
+                    shown(word),
+                    shown(near)
+                ));
+                format!("write `class[{found}]`, or correct `{}`", shown(word))
+            }
+            _ if found > count as usize => {
+                message.push_str(&format!("; `{}` comes up last", shown(word)));
+                format!("write `class[{found}]`, or correct `{}`", shown(word))
+            }
+            _ => format!("write `class[{found}]`"),
+        };
+        self.at(
             Code::ClassRange,
-            self.file(),
+            row.unwrap_or(0),
+            words.column,
             message,
-            format!("write `class[{found}]`"),
-        );
-        Err(error.in_column(name))
+            help,
+        )
+    }
+
+    /// An error in a row; `column` counts in tables alone.
+    fn at(
+        &self,
+        code: Code,
+        row: usize,
+        column: usize,
+        message: String,
+        help: String,
+    ) -> DataError {
+        match &self.content {
+            Content::Table(table) => table.error(code, row, column, message, help),
+            Content::Idx(idx) => idx.error(code, row, message, help),
+            Content::Text(text) => text.error(code, row, message, help),
+            Content::Rows(rows) => rows.error(code, row, message, help),
+        }
     }
 
     /// Turns words into indices of `levels`.
@@ -344,14 +385,7 @@ impl Source {
             ),
             _ => "check the word, or train with it".to_owned(),
         };
-        match &self.content {
-            Content::Table(table) => {
-                table.error(Code::ClassRange, row, words.column, message, help)
-            }
-            Content::Idx(idx) => idx.error(Code::ClassRange, row, message, help),
-            Content::Text(text) => text.error(Code::ClassRange, row, message, help),
-            Content::Rows(rows) => rows.error(Code::ClassRange, row, message, help),
-        }
+        self.at(Code::ClassRange, row, words.column, message, help)
     }
 
     fn words(&self, name: &str, missing: Missing) -> Result<Words, DataError> {

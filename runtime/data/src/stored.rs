@@ -168,7 +168,7 @@ pub(crate) fn too_large(file: &str, what: &str, limit: u64) -> DataError {
         Code::TooLarge,
         file,
         message,
-        "take fewer rows, or raise the limit on data files",
+        "data are held in memory: take fewer rows, or cut the file into several",
     )
 }
 
@@ -183,7 +183,7 @@ pub(crate) fn check_fields(
         return Ok(());
     }
     let message = format!("the file has more than {} {what}", limits.fields);
-    let help = "take a smaller part of it, or raise the limit on data files";
+    let help = "data are held in memory: take a smaller part of it";
     Err(DataError::new(Code::TooLarge, file, message, help))
 }
 

@@ -235,7 +235,9 @@ impl Table {
             if self.empty_line(at) {
                 return Err(self.ragged(start, count, 0));
             }
-            at = self.record(at, &mut row, limits)?;
+            at = self
+                .record(at, &mut row, limits)
+                .map_err(|error| self.in_row(error, count, row.len()))?;
             if row.len() != self.names.len() {
                 return Err(self.ragged(start, count, row.len()));
             }
@@ -243,6 +245,15 @@ impl Table {
             check_fields(&self.file, "fields", self.starts.len() as u64, limits)?;
         }
         Ok(())
+    }
+
+    /// An error in the last of the `fields` of a row that were begun.
+    fn in_row(&self, error: DataError, row: u64, fields: usize) -> DataError {
+        let error = error.at_row(row);
+        match self.names.get(fields.saturating_sub(1)) {
+            Some(name) => error.in_column(name),
+            None => error,
+        }
     }
 
     fn ragged(&self, start: usize, row: u64, fields: usize) -> DataError {

@@ -181,7 +181,9 @@ fn fields(family: &str, dims: &[u64]) -> Vec<String> {
 fn fault(error: DataError) -> DataFault {
     DataFault {
         code: Code::find(error.code).unwrap_or(Code::DataFormat),
-        message: format!("{}: {}", error.file, error.message),
+        file: error.file.into(),
+        message: error.message,
+        line: error.line,
         row: error.row,
         column: error.column.map(String::from),
         help: error.help,

@@ -3,7 +3,7 @@
 use super::documents::Documents;
 use super::uri;
 use crate::world::Disk;
-use mmh_check::{DataFacts, DataFault, SourceRequest, TextFault, World};
+use mmh_check::{DataFacts, DataFault, SourceRequest, TextFault, Wanted, World};
 use mmh_ir::plan::SplitPlan;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -144,5 +144,9 @@ impl World for Desk<'_> {
         let mut known = self.folder.rows.borrow_mut();
         known.push((request.clone(), split.clone(), by.map(str::to_owned), rows));
         Ok(rows)
+    }
+
+    fn odd_cell(&self, request: &SourceRequest, column: &str, wanted: Wanted) -> Option<DataFault> {
+        self.folder.disk.odd_cell(request, column, wanted)
     }
 }
