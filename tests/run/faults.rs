@@ -229,13 +229,13 @@ fn cells_that_cannot_be_read() {
         (
             "1.5,2,3",
             "data::class-range",
-            &["holds 3", "0 to 2", "class[4]", "`heap`"],
+            &["`3`", "3 classes 0 to 2", "class[4]", "`heap`"],
             "label:",
         ),
         (
             "1.5,2,cat",
             "data::class-range",
-            &["4 different", "`cat`", "`heap`", "correct"],
+            &["4 categories", "`cat`", "`heap`", "correct"],
             "label:",
         ),
     ];

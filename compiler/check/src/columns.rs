@@ -365,7 +365,7 @@ impl<'p> Cx<'p> {
         Ok(found)
     }
 
-    /// A column does not fit its classes: the message, and which cell it was.
+    /// A column does not fit its classes: the cell that does not, or else the message.
     fn outside<T>(
         &mut self,
         data: usize,
@@ -378,10 +378,7 @@ impl<'p> Cx<'p> {
         let cell = u32::try_from(wanted)
             .ok()
             .and_then(|count| self.odd_cell(data, column, Wanted::Class(count)));
-        let message = match cell {
-            Some(cell) => format!("{message}; {} ({})", cell.message, cell.place()),
-            None => message,
-        };
+        let message = cell.map_or(message, |cell| cell.sentence());
         self.fail(Code::DataClassRange, loc, message, help)
     }
 

@@ -365,7 +365,11 @@ impl Source {
             .all(|(level, number)| *level == number.to_string());
         let message = match levels {
             [first, .., last] if numbered => {
-                format!("the label `{}` lies outside {first}..{last}", shown(word))
+                let count = levels.len();
+                format!(
+                    "the label `{}` is none of the {count} classes {first} to {last}",
+                    shown(word)
+                )
             }
             _ => format!(
                 "`{}` is none of the {} categories",

@@ -266,7 +266,7 @@ fn classes_and_their_range() {
         (place(&error).as_str(), error.message.as_str()),
         (
             "data::class-range 4 3 digit",
-            "the label `10` lies outside 0..9"
+            "the label `10` is none of the 10 classes 0 to 9"
         )
     );
     let error = source.class("from_one", 3, Missing::Refused).unwrap_err();
