@@ -121,6 +121,7 @@ mod reported {
 
     pub(super) fn avx512() -> bool {
         std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512vl")
     }
 }
 

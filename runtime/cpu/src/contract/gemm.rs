@@ -452,7 +452,8 @@ impl Region<'_> {
             self.place_a(block, &rows, panels.rows, workspace);
             self.place_outputs(block, columns, &rows, workspace);
             let segments = [Segment {
-                offset: 0,
+                left: 0,
+                right: 0,
                 length: block.indices.len(),
             }];
             let table = RowTable {

@@ -3,17 +3,38 @@
 //! A [`Tile`] is a few output rows by a few vectors of output columns, over one block of the contracted index.
 //! [`Kernels`] holds a function for every height and width, compiled for one instruction set.
 
+#[cfg(target_arch = "aarch64")]
+use super::neon::Neon;
 use super::scalar::Portable;
-use super::vector::Vector;
+use super::vector::{Two, Vector};
+#[cfg(target_arch = "x86_64")]
+use super::x86::{Avx2, Avx512};
 use crate::isa::Isa;
 
-/// A run of the contracted index whose left operands lie evenly spaced.
+/// A run of the contracted index whose operands lie evenly spaced on both sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment {
-    /// Elements from a tile row's pointer to its operand for the run's first index.
-    pub(crate) offset: isize,
+    /// Elements from a tile row's pointer to its left operand for the run's first index.
+    pub(crate) left: isize,
+    /// Right operands, in steps of the tile's `b_step`, before those of the run's first index.
+    pub(crate) right: usize,
     /// Contracted indices in the run.
     pub(crate) length: usize,
+}
+
+impl Segment {
+    /// Appends to runs with `a_step`; a run that continues the last on both sides becomes part of it.
+    pub(crate) fn push_to(self, segments: &mut Vec<Self>, a_step: usize) {
+        match segments.last_mut() {
+            Some(last)
+                if last.left + (last.length * a_step) as isize == self.left
+                    && last.right + last.length == self.right =>
+            {
+                last.length += self.length;
+            }
+            _ => segments.push(self),
+        }
+    }
 }
 
 /// One tile over one block: `c[i][j] = (add ? c[i][j] : 0) + chain over k of fma(a[i][k], b[k][j], acc)`.
@@ -24,7 +45,7 @@ pub(crate) struct Tile {
     pub(crate) segment_count: usize,
     /// Elements from one left operand to the next.
     pub(crate) a_step: usize,
-    /// Right operands of the first index. All segments together read one evenly spaced sequence.
+    /// Right operands of index 0, from where segments count.
     pub(crate) b: *const f32,
     /// Elements from one index's right operands to the next one's.
     pub(crate) b_step: usize,
@@ -32,7 +53,7 @@ pub(crate) struct Tile {
     pub(crate) outputs: *const *mut f32,
     /// Column of the output where the tile starts.
     pub(crate) column: usize,
-    /// Columns to write; at most the width of the tile, and more than the width less one vector.
+    /// Columns to write; at most the width of the tile.
     pub(crate) columns: usize,
     pub(crate) add: bool,
 }
@@ -62,67 +83,84 @@ pub(crate) struct PanelCopy {
 /// The functions compiled for one instruction set.
 pub(crate) struct Kernels {
     pub(crate) isa: Isa,
+    /// Columns in which the widths of tiles are counted.
     pub(crate) lanes: usize,
-    /// `tiles[vectors - 1][rows - 1]`.
-    pub(crate) tiles: [&'static [TileFunction]; MAX_VECTORS],
+    /// `tiles[width / lanes - 1][rows - 1]`.
+    pub(crate) tiles: &'static [&'static [TileFunction]],
     /// See [`PanelCopy`]. Unsafe for the same reasons as a tile.
     pub(crate) copy_panel: unsafe fn(&PanelCopy),
     /// `to[i] = from[i] + (add ? to[i] : 0)` for `i < length`.
     pub(crate) add_row: unsafe fn(to: *mut f32, from: *const f32, length: usize, add: bool),
 }
 
-/// Widest tile, in vectors.
-pub(crate) const MAX_VECTORS: usize = 3;
+/// A tile as wide as `V`, which is one vector or several.
 #[inline(always)]
-unsafe fn tile<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
+unsafe fn tile<V: Vector, const ROWS: usize>(tile: &Tile) {
     // SAFETY: the contract of `TileFunction`, which also covers every pointer formed here.
     unsafe {
-        let mut sums = [[V::zero(); VECTORS]; ROWS];
+        let mut sums = [V::zero(); ROWS];
         let rows: [*const f32; ROWS] = std::array::from_fn(|i| *tile.rows.add(i));
-        let mut b = tile.b;
-        for place in 0..tile.segment_count {
-            let segment = *tile.segments.add(place);
-            let mut a = segment.offset;
-            for _ in 0..segment.length {
-                let right: [V; VECTORS] = std::array::from_fn(|v| V::load(b.add(v * V::LANES)));
-                for i in 0..ROWS {
-                    let left = V::splat(rows[i].offset(a));
-                    for v in 0..VECTORS {
-                        sums[i][v] = sums[i][v].fma(left, right[v]);
-                    }
+        let mut next = tile.segments;
+        let end = next.add(tile.segment_count);
+        let (a_step, b_step, first) = (tile.a_step, tile.b_step, tile.b);
+        // One loop over all indices: with a loop inside a loop the compiler keeps sums twice and runs out of registers.
+        let (mut a, mut b, mut length) = (0, first, 0);
+        loop {
+            if length == 0 {
+                if next == end {
+                    break;
                 }
-                a = a.wrapping_add_unsigned(tile.a_step);
-                b = b.wrapping_add(tile.b_step);
+                let segment = *next;
+                next = next.add(1);
+                a = segment.left;
+                b = first.wrapping_add(segment.right * b_step);
+                length = segment.length;
             }
+            let right = V::load(b);
+            for i in 0..ROWS {
+                V::keep_order();
+                sums[i] = sums[i].fma(V::splat(rows[i].offset(a)), right);
+            }
+            a = a.wrapping_add_unsigned(a_step);
+            b = b.wrapping_add(b_step);
+            length -= 1;
         }
-        store_tile::<V, ROWS, VECTORS>(tile, &sums);
+        store_tile::<V, ROWS>(tile, &sums);
     }
 }
 
 /// Adding a block to +0 first makes a −0 block +0. No later sum is −0, so this delivers `s + 0.0`.
+///
+/// The loops over `sums` are short enough to be unrolled: an index that is not constant would keep the sums in memory.
+#[expect(
+    clippy::needless_range_loop,
+    reason = "the compiler unrolls a range, but not every iterator"
+)]
 #[inline(always)]
-unsafe fn store_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
-    tile: &Tile,
-    sums: &[[V; VECTORS]; ROWS],
-) {
-    // SAFETY: as in `tile`; the last vector touches only the columns that are left.
+unsafe fn store_tile<V: Vector, const ROWS: usize>(tile: &Tile, sums: &[V; ROWS]) {
+    // SAFETY: as in `tile`; a narrower tile touches only its columns.
     unsafe {
-        let last = tile.columns - (VECTORS - 1) * V::LANES;
-        for (i, sums) in sums.iter().enumerate() {
-            let to = (*tile.outputs.add(i)).add(tile.column);
-            for (v, &sum) in sums.iter().enumerate() {
-                let to = to.add(v * V::LANES);
-                if v + 1 < VECTORS || last == V::LANES {
-                    let before = if tile.add { V::load(to) } else { V::zero() };
-                    before.add(sum).store(to);
+        let to = |row: usize| (*tile.outputs.add(row)).add(tile.column);
+        if tile.columns < V::LANES {
+            let mut rows = [V::zero(); ROWS];
+            for row in 0..ROWS {
+                sums[row].store((&raw mut rows[row]).cast());
+            }
+            for (row, &sum) in rows.iter().enumerate() {
+                let before = if tile.add {
+                    V::load_first(to(row), tile.columns)
                 } else {
-                    let before = if tile.add {
-                        V::load_first(to, last)
-                    } else {
-                        V::zero()
-                    };
-                    before.add(sum).store_first(to, last);
-                }
+                    V::zero()
+                };
+                before.add(sum).store_first(to(row), tile.columns);
+            }
+        } else if tile.add {
+            for row in 0..ROWS {
+                V::load(to(row)).add(sums[row]).store(to(row));
+            }
+        } else {
+            for row in 0..ROWS {
+                V::zero().add(sums[row]).store(to(row));
             }
         }
     }
@@ -244,53 +282,78 @@ unsafe fn add_row<V: Vector>(to: *mut f32, from: *const f32, length: usize, add:
     }
 }
 
-/// Compiles the generic functions above for one vector type, with the attributes that enable its instruction set.
+/// Compiles the generic functions above with the attributes that enable an instruction set: tiles one vector of `$copy`
+/// wide, two, and so on, each with its heights.
 macro_rules! kernels {
-    ($name:ident, $isa:expr, $vector:ty, [$($attribute:meta),*], $one:tt, $two:tt, $three:tt) => {
+    ($name:ident, $isa:expr, [$($attribute:meta),*], $copy:ty, $add:ty, [$($vector:ty: $rows:tt),*]) => {
         pub(crate) static $name: Kernels = {
             $(#[$attribute])*
-            unsafe fn tile_for<const ROWS: usize, const VECTORS: usize>(job: &Tile) {
+            unsafe fn tile_for<V: Vector, const ROWS: usize>(job: &Tile) {
                 // SAFETY: the attributes above enable the vector's instruction set; the rest is the caller's contract.
-                unsafe { tile::<$vector, ROWS, VECTORS>(job) }
+                unsafe { tile::<V, ROWS>(job) }
             }
             $(#[$attribute])*
             unsafe fn copy_panel_for(copy: &PanelCopy) {
                 // SAFETY: as above.
-                unsafe { copy_panel::<$vector>(copy) }
+                unsafe { copy_panel::<$copy>(copy) }
             }
             $(#[$attribute])*
             unsafe fn add_row_for(to: *mut f32, from: *const f32, length: usize, add: bool) {
                 // SAFETY: as above.
-                unsafe { add_row::<$vector>(to, from, length, add) }
+                unsafe { add_row::<$add>(to, from, length, add) }
             }
             Kernels {
                 isa: $isa,
-                lanes: <$vector as Vector>::LANES,
-                tiles: [kernels!(@heights 1 $one), kernels!(@heights 2 $two), kernels!(@heights 3 $three)],
+                lanes: <$copy as Vector>::LANES,
+                tiles: &[$(kernels!(@heights $vector, $rows)),*],
                 copy_panel: copy_panel_for,
                 add_row: add_row_for,
             }
         };
     };
-    (@heights $vectors:literal [$($rows:literal)*]) => { &[$(tile_for::<$rows, $vectors>),*] };
+    (@heights $vector:ty, [$($rows:literal)*]) => { &[$(tile_for::<$vector, $rows>),*] };
 }
 
-// Heights: as many rows as leave registers for one vector of each right operand and one left operand. Above eight rows
-// their pointers no longer fit the general registers, and the compiler then keeps sums in memory too (half the speed).
-kernels!(SCALAR, Isa::Scalar, Portable<4>, [], [1 2 3 4], [1 2 3 4], [1 2]);
+// Heights: as many rows as leave registers for one vector of each right operand and one left operand. With more than
+// eight rows of several vectors their pointers no longer fit the general registers, and the compiler then keeps sums in
+// memory too, at half the speed. On processors that do a 512-bit vector in two halves, eight rows of one are enough.
+kernels!(SCALAR, Isa::Scalar, [], Portable<4>, Portable<4>, [
+    Portable<4>: [1 2 3 4],
+    Two<Portable<4>, Portable<4>>: [1 2 3 4],
+    Two<Two<Portable<4>, Portable<4>>, Portable<4>>: [1 2]
+]);
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX2, Isa::Avx2, super::x86::Avx2, [target_feature(enable = "avx2,fma")],
-    [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6], [1 2 3 4]);
+kernels!(AVX2, Isa::Avx2, [target_feature(enable = "avx2,fma")], Avx2, Avx2, [
+    Avx2: [1 2 3 4 5 6 7 8 9 10 11 12],
+    Two<Avx2, Avx2>: [1 2 3 4 5 6],
+    Two<Two<Avx2, Avx2>, Avx2>: [1 2 3 4]
+]);
 #[cfg(target_arch = "x86_64")]
-kernels!(AVX512, Isa::Avx512, super::x86::Avx512, [target_feature(enable = "avx512f,avx2,fma")],
-    [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8], [1 2 3 4 5 6 7 8]);
+kernels!(AVX512, Isa::Avx512, [target_feature(enable = "avx512f,avx512vl,avx2,fma")], Avx2, Avx512, [
+    Avx2: [1 2 3 4 5 6 7 8 9 10 11 12],
+    Avx512: [1 2 3 4 5 6 7 8 9 10 11 12],
+    Two<Two<Avx2, Avx2>, Avx2>: [1 2 3 4 5 6 7 8],
+    Two<Avx512, Avx512>: [1 2 3 4 5 6 7 8],
+    Two<Two<Avx512, Avx512>, Avx2>: [1 2 3 4 5 6 7 8],
+    Two<Two<Avx512, Avx512>, Avx512>: [1 2 3 4 5 6 7 8]
+]);
 #[cfg(target_arch = "aarch64")]
-kernels!(NEON, Isa::Neon, super::neon::Neon, [target_feature(enable = "neon")],
-    [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8]);
+kernels!(NEON, Isa::Neon, [target_feature(enable = "neon")], Neon, Neon, [
+    Neon: [1 2 3 4 5 6 7 8 9 10 11 12],
+    Two<Neon, Neon>: [1 2 3 4 5 6 7 8],
+    Two<Two<Neon, Neon>, Neon>: [1 2 3 4 5 6 7 8]
+]);
 
 // Plain Rust in the shape of AVX-512, so that any machine tests its tiles.
 #[cfg(test)]
-kernels!(WIDE, Isa::Scalar, Portable<16>, [], [1 2 3 4 5 6 7 8 9 10 11 12], [1 2 3 4 5 6 7 8], [1 2 3 4 5 6 7 8]);
+kernels!(WIDE, Isa::Scalar, [], Portable<8>, Portable<16>, [
+    Portable<8>: [1 2 3 4 5 6 7 8 9 10 11 12],
+    Portable<16>: [1 2 3 4 5 6 7 8 9 10 11 12],
+    Two<Portable<16>, Portable<8>>: [1 2 3 4 5 6 7 8],
+    Two<Portable<16>, Portable<16>>: [1 2 3 4 5 6 7 8],
+    Two<Two<Portable<16>, Portable<16>>, Portable<8>>: [1 2 3 4 5 6 7 8],
+    Two<Two<Portable<16>, Portable<16>>, Portable<16>>: [1 2 3 4 5 6 7 8]
+]);
 
 /// The functions of an instruction set that the processor reports, or `None`.
 pub(crate) fn kernels_of(isa: Isa) -> Option<&'static Kernels> {

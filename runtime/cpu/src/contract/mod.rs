@@ -24,6 +24,7 @@ mod scalar;
 mod scatter;
 mod self_test;
 mod tiling;
+mod trim;
 mod unfold;
 mod vector;
 mod weight_gradient;

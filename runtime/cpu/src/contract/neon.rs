@@ -38,7 +38,7 @@ impl Vector for Neon {
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {
         let mut lanes = [0.0f32; 4];
-        // SAFETY: the caller vouches for `count < 4` elements.
+        // SAFETY: the caller vouches for `count ≤ 4` elements.
         unsafe {
             std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count);
             Self(vld1q_f32(lanes.as_ptr()))
@@ -48,7 +48,7 @@ impl Vector for Neon {
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, count: usize) {
         let mut lanes = [0.0f32; 4];
-        // SAFETY: the caller vouches for `count < 4` elements.
+        // SAFETY: the caller vouches for `count ≤ 4` elements.
         unsafe {
             vst1q_f32(lanes.as_mut_ptr(), self.0);
             std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count);

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::kernel::{Kernels, MAX_VECTORS, Segment, Tile};
+use super::kernel::{Kernels, Segment, Tile};
 use crate::memory::{Scratch, scratch};
 
 /// Output columns cut into panels as wide as a tile; the last may be narrower.
@@ -28,17 +28,22 @@ pub(crate) struct Panel {
 
 impl Panels {
     pub(crate) fn new(kernels: &Kernels, columns: usize) -> Self {
-        // Two vectors make the squarest tile. Three are taken where two would leave one alone, with too few chains in
-        // flight to hide the latency of fma.
-        let vectors = match columns.div_ceil(kernels.lanes) {
-            0 | 1 => 1,
-            count if count % 2 == 0 || count % 3 == 1 => 2,
-            _ => MAX_VECTORS,
+        let most = kernels.tiles.len();
+        let steps = columns.div_ceil(kernels.lanes);
+        let width = if steps <= most {
+            steps.max(1)
+        } else {
+            // Two thirds of the widest make the squarest tile. Others are taken where that would leave a narrow rest,
+            // with too few chains in flight to hide the latency of fma.
+            let rest = |width: usize| (steps - 1) % width + 1;
+            let widths = [most * 2 / 3, most, most - most / 6];
+            let enough = |width: &usize| 2 * rest(*width) > *width;
+            widths.into_iter().find(enough).unwrap_or(widths[0])
         };
-        let rows = kernels.tiles[vectors - 1].len();
+        let rows = kernels.tiles[width - 1].len();
         Self {
             columns,
-            width: vectors * kernels.lanes,
+            width: width * kernels.lanes,
             rows,
             lanes: kernels.lanes,
         }
@@ -82,7 +87,7 @@ pub(crate) fn part_of(count: usize, parts: usize, part: usize) -> Range<usize> {
     start..start + base + usize::from(part < longer)
 }
 
-/// Where the right operands of a panel lie.
+/// Where the right operands of a panel lie: those of index 0, and the step to the next.
 #[derive(Clone, Copy)]
 pub(crate) struct Right {
     pub(crate) first: *const f32,
@@ -160,13 +165,12 @@ pub(crate) unsafe fn sweep(
             Take::Nothing => return,
             Take::Whole => {}
             Take::Part(indices) => {
-                let offset = (indices.start * tile.a_step) as isize;
                 part = Segment {
-                    offset,
+                    left: (indices.start * tile.a_step) as isize,
+                    right: indices.start,
                     length: indices.len(),
                 };
                 (tile.segments, tile.segment_count) = (&raw const part, 1);
-                tile.b = tile.b.wrapping_add(indices.start * tile.b_step);
             }
         }
         let tiles = kernels.tiles[panel.width / panels.lanes - 1];

@@ -211,13 +211,12 @@ impl<'a> Unfolding<'a> {
                 let run = first.max(block.start)..(first + columns.output).min(block.end);
                 let down = number * (rows.stride / self.planes) * self.row_length;
                 let offset = start + (down + (run.start - first) * self.step) as isize;
-                self.push(
-                    segments,
-                    Segment {
-                        offset,
-                        length: run.len(),
-                    },
-                );
+                let segment = Segment {
+                    left: offset,
+                    right: run.start - block.start,
+                    length: run.len(),
+                };
+                segment.push_to(segments, self.step);
             }
         }
     }
@@ -237,16 +236,6 @@ impl<'a> Unfolding<'a> {
                     &mut copy[to..to + self.row_length],
                 );
             }
-        }
-    }
-
-    /// Appends a run; one that continues the last becomes part of it.
-    fn push(&self, segments: &mut Vec<Segment>, segment: Segment) {
-        match segments.last_mut() {
-            Some(last) if last.offset + (last.length * self.step) as isize == segment.offset => {
-                last.length += segment.length;
-            }
-            _ => segments.push(segment),
         }
     }
 }

@@ -21,10 +21,10 @@ pub(crate) trait Vector: Copy {
     /// Writes `LANES` elements.
     unsafe fn store(self, to: *mut f32);
 
-    /// Reads `count < LANES` elements; the other lanes are +0.
+    /// Reads `count ≤ LANES` elements; the other lanes are +0.
     unsafe fn load_first(from: *const f32, count: usize) -> Self;
 
-    /// Writes the first `count < LANES` elements.
+    /// Writes the first `count ≤ LANES` elements.
     unsafe fn store_first(self, to: *mut f32, count: usize);
 
     /// `a · b + self`, rounded once.
@@ -32,6 +32,10 @@ pub(crate) trait Vector: Copy {
 
     /// `self + other`.
     unsafe fn add(self, other: Self) -> Self;
+
+    /// Where it stands, the compiler moves no load past. A load moved up holds a register that the sums need.
+    #[inline(always)]
+    fn keep_order() {}
 
     /// `to[j · to_stride + i] = from[i · from_stride + j]` for `i, j < 8`.
     unsafe fn transpose8(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
@@ -41,5 +45,79 @@ pub(crate) trait Vector: Copy {
                 unsafe { *to.add(j * to_stride + i) = *from.add(i * from_stride + j) }
             }
         }
+    }
+}
+
+/// Two vectors as one: the columns of the second follow those of the first.
+#[derive(Clone, Copy)]
+pub(crate) struct Two<A, B>(A, B);
+
+impl<A: Vector, B: Vector> Vector for Two<A, B> {
+    const LANES: usize = A::LANES + B::LANES;
+
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        // SAFETY: the caller's contract, for both halves; so in all methods below.
+        unsafe { Self(A::zero(), B::zero()) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(A::splat(from), B::splat(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(A::load(from), B::load(from.add(A::LANES))) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: see `zero`.
+        unsafe {
+            self.0.store(to);
+            self.1.store(to.add(A::LANES));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        // SAFETY: see `zero`; a half without elements reads none, wherever its pointer leads.
+        unsafe {
+            let second = from.wrapping_add(A::LANES);
+            Self(
+                A::load_first(from, count.min(A::LANES)),
+                B::load_first(second, count.saturating_sub(A::LANES)),
+            )
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        // SAFETY: see `load_first`.
+        unsafe {
+            self.0.store_first(to, count.min(A::LANES));
+            self.1
+                .store_first(to.wrapping_add(A::LANES), count.saturating_sub(A::LANES));
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn fma(self, a: Self, b: Self) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(self.0.fma(a.0, b.0), self.1.fma(a.1, b.1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        // SAFETY: see `zero`.
+        unsafe { Self(self.0.add(other.0), self.1.add(other.1)) }
+    }
+
+    #[inline(always)]
+    fn keep_order() {
+        A::keep_order();
     }
 }

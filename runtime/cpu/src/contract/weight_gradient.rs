@@ -1,17 +1,21 @@
 //! The weight gradient of a convolution: for each (tap, channel), a product over all output places.
 //!
 //! The rows of this product are (row tap, column tap, in-channel), the contracted index is (image, row, column) of the
-//! output. Each block of output places reads its input through a padded window, in which a row's operands of one
-//! output line lie evenly spaced.
+//! output. Blocks of output places are read without the places that a tap has outside (`trim.rs`) or, where taps share
+//! tiles, through a padded window (`unfold.rs`).
 
 use std::ops::Range;
 
 use super::geometry::{Convolution, check_length};
 use super::kernel::{PanelCopy, Segment};
 use super::tiling::{Order, Panel, Panels, Right, RowTable, Tables, Take, part_of, sweep};
+use super::trim::{Operands, Trimming};
 use super::unfold::Unfolding;
 use super::{Context, Epilogue, Finished, K_BLOCK, K_GROUP, Misfit};
 use crate::memory::{Scratch, scratch};
+
+/// Floats of block results, at most, that threads which share the blocks keep until all are there.
+const KEPT: usize = 1 << 20;
 
 /// Computes `weight_gradient[row tap, column tap, in, out]` from the input and the output gradient `dy` of a
 /// convolution. The epilogue's rows are the flattened (row tap, column tap, in).
@@ -56,21 +60,47 @@ struct Gradient<'a> {
     output: *mut f32,
     epilogue: Epilogue<'a>,
     panels: Panels,
-    unfolding: Unfolding<'a>,
+    reading: Reading<'a>,
 }
 
-// SAFETY: threads write disjoint rows behind `output`, and only read the rest.
+// SAFETY: threads write disjoint rows or blocks behind `output` and `kept`, and only read the rest.
 unsafe impl Sync for Gradient<'_> {}
+
+/// How the operands of blocks are read.
+enum Reading<'a> {
+    /// Through a padded window, all taps alike.
+    Padded(Unfolding<'a>),
+    /// Each tap without what it has outside.
+    Trimmed(Trimming<'a>),
+}
+
+/// How the work is cut: blocks first, which copies nothing twice, then rows.
+struct Cut {
+    blocks: usize,
+    block_parts: usize,
+    row_parts: usize,
+    /// Results of the blocks after the first part's, which adds its own up.
+    kept: Kept,
+}
+
+/// Memory of block results, which the caller of the threads holds.
+struct Kept {
+    first_block: usize,
+    results: *mut f32,
+}
+
+// SAFETY: threads write disjoint blocks or rows.
+unsafe impl Sync for Kept {}
 
 /// Memory of one thread.
 struct Workspace {
     window: Scratch,
     packed: Scratch,
     tables: Tables,
-    group_tables: Tables,
     /// Sums of a group of blocks after the first.
     group: Scratch,
     segments: Vec<Segment>,
+    operands: Option<Operands>,
 }
 
 impl<'a> Gradient<'a> {
@@ -83,7 +113,10 @@ impl<'a> Gradient<'a> {
         epilogue: Epilogue<'a>,
     ) -> Self {
         let panels = Panels::new(context.kernels, geometry.out_channels);
-        let unfolding = Unfolding::new(geometry, x);
+        let reading = match Trimming::new(geometry, x, dy, panels) {
+            Some(trimming) => Reading::Trimmed(trimming),
+            None => Reading::Padded(Unfolding::new(geometry, x)),
+        };
         Self {
             context,
             geometry,
@@ -91,7 +124,7 @@ impl<'a> Gradient<'a> {
             output,
             epilogue,
             panels,
-            unfolding,
+            reading,
         }
     }
 
@@ -99,78 +132,127 @@ impl<'a> Gradient<'a> {
         self.geometry.taps() * self.geometry.in_channels
     }
 
-    fn block(&self, start: usize) -> Range<usize> {
-        start..self.geometry.places().min(start + K_BLOCK)
+    /// Floats of the whole result.
+    fn length(&self) -> usize {
+        self.rows() * self.geometry.out_channels
+    }
+
+    fn block(&self, number: usize) -> Range<usize> {
+        let places = self.geometry.places();
+        number * K_BLOCK..places.min((number + 1) * K_BLOCK)
     }
 
     fn run(&self) {
-        let parts = self
-            .context
-            .pool
-            .threads()
-            .min(self.rows().div_ceil(self.panels.rows));
-        self.context.pool.run(parts, &|part| {
-            let rows = part_of(self.rows(), parts, part);
+        let threads = self.context.pool.threads();
+        let blocks = self.geometry.places().div_ceil(K_BLOCK).max(1);
+        let is_copied = match &self.reading {
+            Reading::Padded(_) => true,
+            Reading::Trimmed(trimming) => trimming.is_copied(),
+        };
+        let fits = blocks <= K_GROUP / K_BLOCK && blocks * self.length() <= KEPT;
+        let block_parts = if is_copied && fits {
+            threads.min(blocks)
+        } else {
+            1
+        };
+        let first_block = part_of(blocks, block_parts, 0).len();
+        let mut kept = scratch((blocks - first_block) * self.length());
+        let cut = Cut {
+            blocks,
+            block_parts,
+            row_parts: (threads / block_parts).clamp(1, self.rows().div_ceil(self.panels.rows)),
+            kept: Kept {
+                first_block,
+                results: kept.as_mut_ptr(),
+            },
+        };
+        let tasks = cut.block_parts * cut.row_parts;
+        self.context.pool.run(tasks, &|task| {
+            let rows = part_of(self.rows(), cut.row_parts, task % cut.row_parts);
+            let blocks = part_of(blocks, cut.block_parts, task / cut.row_parts);
             // SAFETY: the parts are disjoint, and `weight_gradient` checked that all buffers hold them.
-            unsafe { self.run_rows(rows.clone()) }
-            if let Some(epilogue) = self.epilogue {
-                let columns = self.geometry.out_channels;
-                let first = self.output.wrapping_add(rows.start * columns);
-                epilogue(Finished {
-                    batch: 0,
-                    rows,
-                    columns,
-                    first,
-                    row_stride: columns,
-                });
-            }
+            unsafe { self.run_part(&cut.kept, rows, blocks) }
+        });
+        let parts = threads.min(self.rows());
+        self.context.pool.run(parts, &|part| {
+            // SAFETY: the rows are disjoint, and all blocks are done.
+            unsafe { self.finish(&cut, part_of(self.rows(), parts, part)) }
         });
     }
 
+    /// Adds the blocks that were kept, in order, and calls the epilogue.
+    ///
     /// # Safety
     /// No other thread touches these rows of the output.
-    unsafe fn run_rows(&self, rows: Range<usize>) {
-        let (places, channels) = (self.geometry.places(), self.geometry.out_channels);
-        let group_rows = if places > K_GROUP { rows.len() } else { 0 };
-        let mut workspace = Workspace {
-            window: scratch(self.unfolding.length()),
-            packed: scratch(self.panels.padded() * K_BLOCK.min(places)),
-            tables: Tables::new(rows.len()),
-            group_tables: Tables::new(group_rows),
-            group: scratch(group_rows * channels),
-            segments: Vec::new(),
-        };
-        // SAFETY: the workspace has room for these rows; blocks lie inside the buffers.
-        unsafe {
-            self.place_rows(rows.clone(), group_rows > 0, &mut workspace);
-            for start in (0..places.max(1)).step_by(K_BLOCK) {
-                let block = self.block(start);
-                self.unfolding
-                    .fill(&block, &mut workspace.window, &mut workspace.segments);
-                self.pack(&block, &mut workspace.packed);
-                self.run_block(rows.len(), &block, &mut workspace);
+    unsafe fn finish(&self, cut: &Cut, rows: Range<usize>) {
+        let channels = self.geometry.out_channels;
+        let (start, length) = (rows.start * channels, rows.len() * channels);
+        for block in cut.kept.first_block..cut.blocks {
+            let kept = (block - cut.kept.first_block) * self.length() + start;
+            // SAFETY: the caller's contract; a kept block is as long as the output.
+            unsafe {
+                let to = self.output.add(start);
+                (self.context.kernels.add_row)(to, cut.kept.results.add(kept), length, true);
             }
+        }
+        if let Some(epilogue) = self.epilogue {
+            epilogue(Finished {
+                batch: 0,
+                rows,
+                columns: channels,
+                first: self.output.wrapping_add(start),
+                row_stride: channels,
+            });
         }
     }
 
-    /// Fills the tables. The window's place is the same for all blocks.
-    unsafe fn place_rows(&self, rows: Range<usize>, has_groups: bool, workspace: &mut Workspace) {
-        let channels = self.geometry.out_channels;
-        let first = self.unfolding.first(&workspace.window);
-        let (lefts, outputs) = (workspace.tables.lefts(), workspace.tables.outputs());
-        let (group_outputs, group) = (
-            workspace.group_tables.outputs(),
-            workspace.group.as_mut_ptr(),
-        );
-        for (place, row) in rows.enumerate() {
-            // SAFETY: the tables were made for all of `rows`.
-            unsafe {
-                *lefts.add(place) = first.wrapping_offset(self.unfolding.row_offset(row));
-                *outputs.add(place) = self.output.wrapping_add(row * channels);
-                if has_groups {
-                    *group_outputs.add(place) = group.add(place * channels);
-                }
+    /// # Safety
+    /// No other thread touches these rows of these blocks.
+    unsafe fn run_part(&self, kept: &Kept, rows: Range<usize>, blocks: Range<usize>) {
+        let (places, channels) = (self.geometry.places(), self.geometry.out_channels);
+        let group_rows = if places > K_GROUP { rows.len() } else { 0 };
+        let (window, packed, operands) = match &self.reading {
+            Reading::Padded(unfolding) => {
+                let packed = self.panels.padded() * K_BLOCK.min(places);
+                (unfolding.length(), packed, None)
             }
+            Reading::Trimmed(trimming) => (0, 0, Some(trimming.operands())),
+        };
+        let mut workspace = Workspace {
+            window: scratch(window),
+            packed: scratch(packed),
+            tables: Tables::new(rows.len()),
+            group: scratch(group_rows * channels),
+            segments: Vec::new(),
+            operands,
+        };
+        for number in blocks {
+            // SAFETY: the workspace has room for these rows; blocks lie inside the buffers.
+            unsafe { self.run_block(kept, &rows, number, &mut workspace) }
+        }
+    }
+
+    /// Fills the table of output pointers: the output, the sums of a later group, or a kept block.
+    unsafe fn place_outputs(
+        &self,
+        kept: &Kept,
+        rows: &Range<usize>,
+        number: usize,
+        workspace: &mut Workspace,
+    ) {
+        let channels = self.geometry.out_channels;
+        let (outputs, group) = (workspace.tables.outputs(), workspace.group.as_mut_ptr());
+        for (place, row) in rows.clone().enumerate() {
+            let to = if number >= kept.first_block {
+                let start = (number - kept.first_block) * self.length();
+                kept.results.wrapping_add(start + row * channels)
+            } else if number * K_BLOCK >= K_GROUP {
+                group.wrapping_add(place * channels)
+            } else {
+                self.output.wrapping_add(row * channels)
+            };
+            // SAFETY: the tables were made for all of `rows`.
+            unsafe { *outputs.add(place) = to }
         }
     }
 
@@ -203,49 +285,119 @@ impl<'a> Gradient<'a> {
         }
     }
 
-    unsafe fn run_block(&self, count: usize, block: &Range<usize>, workspace: &mut Workspace) {
-        let (kernels, channels) = (self.context.kernels, self.geometry.out_channels);
-        let in_later_group = block.start >= K_GROUP;
-        let outputs = if in_later_group {
-            workspace.group_tables.outputs()
-        } else {
-            workspace.tables.outputs()
-        };
-        let table = RowTable {
-            count,
-            rows: workspace.tables.lefts(),
-            outputs,
-            segments: &workspace.segments,
-            a_step: self.unfolding.step(),
-            add: !block.start.is_multiple_of(K_GROUP),
-            order: Order::RowsFirst,
-        };
-        let (dy, packed) = (self.dy.as_ptr(), workspace.packed.as_ptr());
-        let right = |panel: Panel| match self.reads_in_place() {
-            true => Right {
-                first: dy.wrapping_add(block.start * channels),
-                step: channels,
-            },
-            false => Right {
-                first: packed.wrapping_add(panel.start * block.len()),
-                step: panel.width,
-            },
-        };
+    unsafe fn run_block(
+        &self,
+        kept: &Kept,
+        rows: &Range<usize>,
+        number: usize,
+        workspace: &mut Workspace,
+    ) {
+        let block = self.block(number);
         // SAFETY: the caller's contract: tables, segments and right operands are those of this block.
         unsafe {
-            sweep(kernels, &self.panels, &table, right, |_, _, _| Take::Whole);
-            let ends_group =
-                block.end.is_multiple_of(K_GROUP) || block.end == self.geometry.places();
-            if in_later_group && ends_group {
-                for row in 0..count {
-                    (kernels.add_row)(
-                        *workspace.tables.outputs().add(row),
-                        *outputs.add(row),
-                        channels,
-                        true,
-                    );
+            self.place_outputs(kept, rows, number, workspace);
+            let add = number < kept.first_block && !block.start.is_multiple_of(K_GROUP);
+            match &self.reading {
+                Reading::Padded(unfolding) => {
+                    self.run_padded(unfolding, rows, &block, add, workspace);
+                }
+                Reading::Trimmed(trimming) => {
+                    self.run_trimmed(trimming, rows, &block, add, workspace);
                 }
             }
+            let ends_group =
+                block.end.is_multiple_of(K_GROUP) || block.end == self.geometry.places();
+            if block.start >= K_GROUP && ends_group {
+                let channels = self.geometry.out_channels;
+                let to = self.output.add(rows.start * channels);
+                let length = rows.len() * channels;
+                (self.context.kernels.add_row)(to, workspace.group.as_ptr(), length, true);
+            }
+        }
+    }
+
+    unsafe fn run_padded(
+        &self,
+        unfolding: &Unfolding<'_>,
+        rows: &Range<usize>,
+        block: &Range<usize>,
+        add: bool,
+        workspace: &mut Workspace,
+    ) {
+        let (dy, channels) = (self.dy.as_ptr(), self.geometry.out_channels);
+        unfolding.fill(block, &mut workspace.window, &mut workspace.segments);
+        // SAFETY: the caller's contract; the tables were made for all of `rows`.
+        unsafe {
+            self.pack(block, &mut workspace.packed);
+            let first = unfolding.first(&workspace.window);
+            let lefts = workspace.tables.lefts();
+            for (place, row) in rows.clone().enumerate() {
+                *lefts.add(place) = first.wrapping_offset(unfolding.row_offset(row));
+            }
+            let packed = workspace.packed.as_ptr();
+            let right = |panel: Panel| match self.reads_in_place() {
+                true => Right {
+                    first: dy.wrapping_add(block.start * channels),
+                    step: channels,
+                },
+                false => Right {
+                    first: packed.wrapping_add(panel.start * block.len()),
+                    step: panel.width,
+                },
+            };
+            let table = RowTable {
+                count: rows.len(),
+                rows: lefts,
+                outputs: workspace.tables.outputs(),
+                segments: &workspace.segments,
+                a_step: unfolding.step(),
+                add,
+                order: Order::RowsFirst,
+            };
+            let kernels = self.context.kernels;
+            sweep(kernels, &self.panels, &table, right, |_, _, _| Take::Whole);
+        }
+    }
+
+    unsafe fn run_trimmed(
+        &self,
+        trimming: &Trimming<'_>,
+        rows: &Range<usize>,
+        block: &Range<usize>,
+        add: bool,
+        workspace: &mut Workspace,
+    ) {
+        let Some(operands) = &mut workspace.operands else {
+            return;
+        };
+        trimming.fill(self.context, block, operands);
+        let channels = self.geometry.in_channels;
+        let mut row = rows.start;
+        while row < rows.end {
+            let tap = row / channels;
+            let end = rows.end.min((tap + 1) * channels);
+            let first = trimming.left(operands, tap).wrapping_add(row % channels);
+            let (lefts, outputs) = (workspace.tables.lefts(), workspace.tables.outputs());
+            for place in 0..end - row {
+                // SAFETY: the tables were made for all of `rows`.
+                unsafe { *lefts.add(place) = first.wrapping_add(place) }
+            }
+            let table = RowTable {
+                count: end - row,
+                rows: lefts,
+                outputs: outputs.wrapping_add(row - rows.start),
+                segments: &operands.segments[tap],
+                a_step: trimming.step(),
+                add,
+                order: Order::RowsFirst,
+            };
+            let right = |panel: Panel| trimming.right(operands, block, tap, panel);
+            // SAFETY: the caller's contract; the operands are those of this block.
+            unsafe {
+                let kernels = self.context.kernels;
+                sweep(kernels, &self.panels, &table, right, |_, _, _| Take::Whole);
+            }
+            row = end;
         }
     }
 }

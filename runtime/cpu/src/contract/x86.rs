@@ -44,7 +44,7 @@ impl Vector for Avx2 {
 
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {
-        // SAFETY: `count < 8` keeps the mask inside the table; masked lanes are not read.
+        // SAFETY: `count ≤ 8` keeps the mask inside the table; masked lanes are not read.
         unsafe {
             let mask = _mm256_loadu_si256(MASKS.as_ptr().add(8 - count).cast());
             Self(_mm256_maskload_ps(from, mask))
@@ -56,6 +56,9 @@ impl Vector for Avx2 {
     unsafe fn store_first(self, to: *mut f32, count: usize) {
         // SAFETY: the three parts are `count` elements together.
         unsafe {
+            if count >= 8 {
+                return self.store(to);
+            }
             let (mut rest, mut to) = (_mm256_castps256_ps128(self.0), to);
             if count & 4 != 0 {
                 _mm_storeu_ps(to, rest);
@@ -81,6 +84,12 @@ impl Vector for Avx2 {
     unsafe fn add(self, other: Self) -> Self {
         // SAFETY: needs only the instruction set.
         Self(unsafe { _mm256_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn keep_order() {
+        // SAFETY: no instruction; that it may touch memory keeps loads in their places.
+        unsafe { std::arch::asm!("", options(nostack, preserves_flags)) }
     }
 
     #[inline(always)]
