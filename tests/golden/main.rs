@@ -5,6 +5,7 @@
 
 #[path = "../run/support.rs"]
 mod support;
+mod tiny;
 
 use mmh_cpu::isa::{Isa, admit};
 use serde_json::Value;
