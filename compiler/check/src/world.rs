@@ -160,7 +160,7 @@ pub struct DataFault {
     /// One of the `data` family.
     pub code: Code,
     /// The file as the recipe writes it; empty where no file is at fault.
-    pub file: String,
+    pub file: Box<str>,
     /// Lower case, no full stop, without the place.
     pub message: String,
     /// Line from 1 in a file of text, if one is at fault.
@@ -177,7 +177,7 @@ impl DataFault {
     /// File, line, row and column in one text; empty where nothing of it is known.
     pub fn place(&self) -> String {
         let mut place = Vec::new();
-        place.extend(Some(self.file.clone()).filter(|file| !file.is_empty()));
+        place.extend(Some(self.file.to_string()).filter(|file| !file.is_empty()));
         place.extend(self.line.map(|line| format!("line {line}")));
         place.extend(self.row.map(|row| format!("row {row}")));
         place.extend(self.column.as_ref().map(|name| format!("column `{name}`")));

@@ -26,7 +26,7 @@ impl World for Shelf {
             SourceRequest::Csv { file, .. } if file.path.ends_with(".csv") => Ok(table()),
             _ => Err(DataFault {
                 code: Code::DataMissingFile,
-                file: String::new(),
+                file: "".into(),
                 message: "there is no such file".into(),
                 line: None,
                 row: None,

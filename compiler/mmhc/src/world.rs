@@ -288,7 +288,7 @@ fn fault(error: &DataError) -> DataFault {
     let mnist = code == Code::DataMissingFile && error.file.contains("-ubyte");
     DataFault {
         code,
-        file: error.file.to_string(),
+        file: error.file.clone(),
         message: error.message.clone(),
         line: error.line,
         row: error.row,

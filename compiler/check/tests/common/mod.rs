@@ -181,7 +181,7 @@ fn fields(family: &str, dims: &[u64]) -> Vec<String> {
 fn fault(error: DataError) -> DataFault {
     DataFault {
         code: Code::find(error.code).unwrap_or(Code::DataFormat),
-        file: error.file.into(),
+        file: error.file,
         message: error.message,
         line: error.line,
         row: error.row,
