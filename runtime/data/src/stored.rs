@@ -168,7 +168,7 @@ pub(crate) fn too_large(file: &str, what: &str, limit: u64) -> DataError {
         Code::TooLarge,
         file,
         message,
-        "data are held in memory: take fewer rows, or cut the file into several",
+        "data are held in memory: take fewer rows, or fewer columns",
     )
 }
 
