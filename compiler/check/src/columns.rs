@@ -12,6 +12,41 @@ use mmh_ir::{DType, Dim as IrDim, Input, MapOp, Shape, Type};
 use mmh_syntax::ast::Name;
 use std::collections::BTreeSet;
 
+/// How a recipe writes a column of a file: what no name may hold is `_`, `Bill_Length_mm` for `Bill Length (mm)`.
+pub fn column_name(header: &str) -> String {
+    let mut name = String::with_capacity(header.len());
+    for letter in header.chars() {
+        match letter.is_ascii_alphanumeric() || letter == '_' {
+            true => name.push(letter),
+            false if name.ends_with('_') || name.is_empty() => {}
+            false => name.push('_'),
+        }
+    }
+    let name = match name.trim_end_matches('_') {
+        "" => "column",
+        trimmed if header.ends_with('_') => name.get(..=trimmed.len()).unwrap_or(trimmed),
+        trimmed => trimmed,
+    };
+    match name.starts_with(|first: char| first.is_ascii_digit()) {
+        true => format!("_{name}"),
+        false => name.to_owned(),
+    }
+}
+
+/// The file's own name of a column: the one written, or the only one that is written so.
+fn real_name<'c>(columns: &'c [ColumnFact], written: &'c str) -> &'c str {
+    if columns.iter().any(|column| column.name == written) {
+        return written;
+    }
+    let mut alike = columns
+        .iter()
+        .filter(|column| column_name(&column.name) == written);
+    match (alike.next(), alike.next()) {
+        (Some(only), None) => &only.name,
+        _ => written,
+    }
+}
+
 impl<'p> Cx<'p> {
     /// `source.pixels`, or the number of its classes.
     pub(crate) fn source_column(&mut self, field: &'p Name, classes: bool) -> Eval<Value> {
@@ -22,8 +57,9 @@ impl<'p> Cx<'p> {
         let Some(set) = self.data.get(data) else {
             return Err(Reported);
         };
+        let name = real_name(&set.facts.columns, &field.text).to_owned();
         if !classes {
-            return Ok(Value::Fields(vec![(field.text.clone(), loc)]));
+            return Ok(Value::Fields(vec![(name, loc)]));
         }
         if set.broken {
             return Err(Reported);
@@ -32,7 +68,7 @@ impl<'p> Cx<'p> {
         if text && (field.text == "characters" || field.text == "next") {
             return Ok(Value::Size(Poly::from(set.facts.vocabulary.len() as u64)));
         }
-        let fact = self.fact(data, &field.text, loc)?;
+        let fact = self.fact(data, &name, loc)?;
         match levels_of(&fact) {
             Some(levels) => Ok(Value::Size(Poly::from(levels.len() as u64))),
             None => self.fail(
@@ -353,12 +389,10 @@ impl<'p> Cx<'p> {
                 fact.name,
                 found.len()
             );
+            let classes = format!("`class[source.{}.classes]`", column_name(&fact.name));
             let help = match found.len() as i128 > wanted {
-                true => format!(
-                    "write `class[source.{}.classes]`, or correct the stranger",
-                    fact.name
-                ),
-                false => format!("write `class[source.{}.classes]`", fact.name),
+                true => format!("write {classes}, or correct the stranger"),
+                false => format!("write {classes}"),
             };
             return self.outside(data, &fact.name, wanted, loc, message, help);
         }
@@ -416,7 +450,7 @@ impl<'p> Cx<'p> {
             }
             missing += fact.missing;
         }
-        if facts.len() > 1 {
+        if facts.len() > 1 || fields.len() == 1 && expected.is_single() {
             sizes = vec![fields.len() as u64];
         }
         let dims = self.row_dims(expected, &sizes, name, loc)?;

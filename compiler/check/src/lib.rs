@@ -40,7 +40,8 @@ mod unfold;
 mod value;
 mod world;
 
-pub use program::SourceText;
+pub use columns::column_name;
+pub use program::{SourceText, plain as plain_path};
 pub use recipe::Recipe;
 pub use value::Loc;
 pub use world::{

@@ -4,7 +4,7 @@ use crate::value::Loc;
 use crate::world::{TextFault, World};
 use mmh_diag::{Code, Diagnostic, SourceId, Span, suggest};
 use mmh_syntax::ast::{
-    Arg, Block, Body, Call, Expr, File, Item, Let, Section, SectionKind, SeedValue, Type,
+    Arg, Block, Body, Call, Expr, File, Item, Let, Name, Section, SectionKind, SeedValue, Type,
 };
 use std::collections::BTreeMap;
 
@@ -40,7 +40,10 @@ pub(crate) struct Program {
 struct Loader<'w> {
     world: &'w dyn World,
     program: Program,
+    /// By path from the recipe's folder.
     opened: BTreeMap<String, SourceId>,
+    /// The files that are being read, each with the place where it uses the next.
+    reading: Vec<(SourceId, Span)>,
     diagnostics: Vec<Diagnostic>,
 }
 
@@ -56,6 +59,7 @@ pub(crate) fn load(
         world,
         program: Program::default(),
         opened: BTreeMap::new(),
+        reading: Vec::new(),
         diagnostics: Vec::new(),
     };
     match world.read_text(main) {
@@ -67,17 +71,8 @@ pub(crate) fn load(
         Err(fault) => {
             let id = loader.open(main, String::new());
             loader.diagnostics.clear();
-            let reason = match fault {
-                TextFault::NotFound(reason) => reason,
-                TextFault::Escape => "it lies outside the recipe's folder".into(),
-            };
-            loader.diagnostics.push(
-                Diagnostic::error(
-                    Code::FileNotFound,
-                    format!("`{main}` cannot be read: {reason}"),
-                )
-                .at(id, Span::at(0), ""),
-            );
+            let diagnostic = refused(main, fault).at(id, Span::at(0), "");
+            loader.diagnostics.push(diagnostic);
         }
     }
     for (name, text) in mmh_std::FILES {
@@ -116,7 +111,7 @@ impl Loader<'_> {
 
     fn open(&mut self, path: &str, text: String) -> SourceId {
         let (id, file) = self.source(path, text, false);
-        self.opened.insert(path.to_string(), id);
+        self.opened.insert(plain(path), id);
         let mut uses = Vec::new();
         for item in file.items {
             if let Item::Use(it) = &item {
@@ -133,7 +128,10 @@ impl Loader<'_> {
             }
         }
         for it in uses {
+            let span = it.file.as_ref().map_or(it.span, |file| file.span);
+            self.reading.push((id, span));
             self.import(id, &it);
+            self.reading.pop();
         }
         id
     }
@@ -157,8 +155,13 @@ impl Loader<'_> {
             return;
         };
         for name in &it.names {
+            if is_private(&name.text) {
+                self.private(id, &file.value, name, from);
+                continue;
+            }
             let Some(&index) = self.program.names.get(&(from, name.text.clone())) else {
-                let known = self.program.names_of(from);
+                let mut known = self.program.names_of(from);
+                known.retain(|known| !is_private(known));
                 let mut diagnostic = Diagnostic::error(
                     Code::NameUnknown,
                     format!("`{}` declares no `{}`", file.value, name.text),
@@ -179,9 +182,30 @@ impl Loader<'_> {
         }
     }
 
-    fn used(&mut self, id: SourceId, path: &str, span: Span) -> Option<SourceId> {
-        if let Some(known) = self.opened.get(path) {
-            return Some(*known);
+    fn private(&mut self, id: SourceId, file: &str, name: &Name, from: SourceId) {
+        let message = format!("`{}` belongs to `{file}` alone", name.text);
+        let mut diagnostic = Diagnostic::error(Code::NamePrivate, message)
+            .at(id, name.span, "used here")
+            .help(format!(
+                "a name that begins with `_` stays in its file: call it `{}` there",
+                name.text.trim_start_matches('_')
+            ));
+        let index = self.program.names.get(&(from, name.text.clone()));
+        let declared = index.and_then(|index| self.program.declared.get(*index));
+        if let Some((source, span)) = declared.and_then(|d| Some((d.source, d.item.name()?.span))) {
+            diagnostic = diagnostic.and(source, span, "declared here");
+        }
+        self.diagnostics.push(diagnostic);
+    }
+
+    fn used(&mut self, id: SourceId, written: &str, span: Span) -> Option<SourceId> {
+        let path = self.program.beside(id, written);
+        if let Some(known) = self.opened.get(&path).copied() {
+            if let Some(start) = self.reading.iter().position(|open| open.0 == known) {
+                self.circle(start);
+                return None;
+            }
+            return Some(known);
         }
         if self.opened.len() >= MOST_FILES {
             let message = format!("a recipe uses at most {MOST_FILES} files");
@@ -189,25 +213,82 @@ impl Loader<'_> {
                 .push(Diagnostic::error(Code::LimitTooLarge, message).at(id, span, ""));
             return None;
         }
-        match self.world.read_text(path) {
-            Ok(text) => Some(self.open(path, text)),
+        match self.world.read_text(&path) {
+            Ok(text) => Some(self.open(&path, text)),
             Err(fault) => {
-                let (code, message) = match fault {
-                    TextFault::NotFound(reason) => (
-                        Code::FileNotFound,
-                        format!("`{path}` cannot be read: {reason}"),
-                    ),
-                    TextFault::Escape => (
-                        Code::FileEscape,
-                        format!("`{path}` lies outside the recipe's folder"),
-                    ),
-                };
-                self.diagnostics
-                    .push(Diagnostic::error(code, message).at(id, span, ""));
+                let diagnostic = refused(written, fault).at(id, span, "");
+                self.diagnostics.push(diagnostic);
                 None
             }
         }
     }
+
+    /// The files being read, from this one on, use each other in a circle.
+    fn circle(&mut self, start: usize) {
+        let circle = self.reading.get(start..).unwrap_or_default();
+        let path = |id: SourceId| {
+            let source = self.program.sources.get(id.0 as usize);
+            source.map_or(String::new(), |source| format!("`{}`", source.path))
+        };
+        let message = match circle {
+            [(only, _)] => format!("{} uses itself", path(*only)),
+            all => {
+                let names: Vec<String> = all.iter().map(|(id, _)| path(*id)).collect();
+                format!("files use each other in a circle: {}", names.join(", "))
+            }
+        };
+        let mut diagnostic = Diagnostic::error(Code::FileCycle, message)
+            .help("put what both need into a file that uses neither");
+        for (at, (id, span)) in circle.iter().rev().enumerate() {
+            diagnostic = match at {
+                0 => diagnostic.at(*id, *span, "this closes the circle"),
+                _ => diagnostic.and(*id, *span, "used here"),
+            };
+        }
+        self.diagnostics.push(diagnostic);
+    }
+}
+
+/// Whether a name stays in its file.
+fn is_private(name: &str) -> bool {
+    name.starts_with('_')
+}
+
+/// Why a text cannot be used.
+fn refused(path: &str, fault: TextFault) -> Diagnostic {
+    match fault {
+        TextFault::NotFound(reason) => Diagnostic::error(
+            Code::FileNotFound,
+            format!("`{path}` cannot be read: {reason}"),
+        ),
+        TextFault::Escape => Diagnostic::error(
+            Code::FileEscape,
+            format!("`{path}` lies outside the recipe's folder"),
+        ),
+        TextFault::Changed { locked, found } => Diagnostic::error(
+            Code::FileChanged,
+            format!(
+                "`{path}` is not the file that was locked: its blake3 was {locked}… and is {found}…"
+            ),
+        )
+        .help("if it was meant to change, run `mmhc lock`"),
+    }
+}
+
+/// A path without `.` and with `a/..` taken out, so that one file has one name.
+pub fn plain(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split(['/', '\\']) {
+        match part {
+            "" if !parts.is_empty() => {}
+            "." => {}
+            ".." if parts.last().is_some_and(|last| !matches!(*last, ".." | "")) => {
+                parts.pop();
+            }
+            other => parts.push(other),
+        }
+    }
+    parts.join("/")
 }
 
 impl Program {
@@ -231,6 +312,16 @@ impl Program {
     /// The names of the standard library.
     pub(crate) fn library_names(&self) -> impl Iterator<Item = &str> {
         self.library.keys().map(String::as_str)
+    }
+
+    /// What a file writes as a path, as a path from the recipe's folder.
+    pub(crate) fn beside(&self, id: SourceId, written: &str) -> String {
+        let own = self.sources.get(id.0 as usize).map_or("", |s| &s.path);
+        let absolute = written.starts_with(['/', '\\']) || written.contains(':');
+        match own.rsplit_once('/') {
+            Some((folder, _)) if !absolute => plain(&format!("{folder}/{written}")),
+            _ => plain(written),
+        }
     }
 
     pub(crate) fn is_library(&self, source: SourceId) -> bool {

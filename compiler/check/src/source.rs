@@ -198,7 +198,8 @@ impl<'p> Cx<'p> {
 
     /// `path` and `blake3`.
     pub(crate) fn file_arg(&mut self, bound: &Bound<'p, '_>) -> Eval<FileRequest> {
-        let path = self.text_arg(bound, "path")?.0;
+        let (path, loc) = self.text_arg(bound, "path")?;
+        let path = self.data_path(path, loc);
         let blake3 = match bound.get("blake3") {
             None => None,
             Some(_) => {
@@ -211,6 +212,15 @@ impl<'p> Cx<'p> {
             blake3,
             within: Within::Plain,
         })
+    }
+
+    /// A path starts in the folder of the file that writes it.
+    fn data_path(&self, written: String, loc: Loc) -> String {
+        let own = self.program.sources.get(loc.source.0 as usize);
+        match own.is_some_and(|source| source.path.contains('/')) {
+            true => self.program.beside(loc.source, &written),
+            false => written,
+        }
     }
 
     pub(crate) fn delimiter(&mut self, bound: &Bound<'p, '_>) -> Eval<Option<char>> {
@@ -282,7 +292,7 @@ impl<'p> Cx<'p> {
         for item in items {
             match item {
                 Value::Text(path) => files.push(FileRequest {
-                    path,
+                    path: self.data_path(path, loc),
                     blake3: None,
                     within: Within::Plain,
                 }),

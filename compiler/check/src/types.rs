@@ -23,6 +23,14 @@ pub(crate) struct Expected {
     pub(crate) classes: Option<Poly>,
 }
 
+impl Expected {
+    /// Whether one number a row fits, under axes of size 1.
+    pub(crate) fn is_single(&self) -> bool {
+        let own = || self.dims.iter().filter(|dim| dim.axis.as_str() != "batch");
+        own().count() > 0 && own().all(|dim| dim.size.integer() == Some(1))
+    }
+}
+
 /// The words of types.
 pub(crate) const WORDS: &[&str] = &[
     "f32", "i32", "bool", "class", "int", "float", "text", "block", "axis", "axes", "range",

@@ -3,7 +3,7 @@
 use mmh_diag::Code;
 use mmh_ir::plan::{SplitPlan, Within};
 
-/// The one trait for IO. Paths are as written in the recipe, relative to the recipe's folder.
+/// The one trait for IO. Paths start in the recipe's folder, whichever file writes them.
 pub trait World {
     /// The text of a file that is used.
     fn read_text(&self, path: &str) -> Result<String, TextFault>;
@@ -45,6 +45,13 @@ pub enum TextFault {
     NotFound(String),
     /// The path leads out of the recipe's folder.
     Escape,
+    /// It is not the file that was locked. The first digits of the hash it had, and of the one it has.
+    Changed {
+        /// Of the file that was locked.
+        locked: String,
+        /// Of the file that is there.
+        found: String,
+    },
 }
 
 /// One file of a source.

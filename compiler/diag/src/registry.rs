@@ -46,6 +46,7 @@ codes! {
     NameUnknown "name" "unknown" "a name that nothing declares";
     NameDuplicate "name" "duplicate" "a name is declared twice";
     NameCycle "name" "cycle" "declarations need each other in a circle";
+    NamePrivate "name" "private" "a name that stays in its file is used from another";
     UnitMissing "unit" "missing" "a number needs a unit";
     UnitWrong "unit" "wrong" "a unit that does not belong here";
     UnitMixed "unit" "mixed" "units that cannot be computed together";
@@ -92,6 +93,9 @@ codes! {
     CapabilityNotYet "capability" "not-yet" "the language can say it, this version cannot run it";
     FileNotFound "file" "not-found" "a file that is used is not there";
     FileEscape "file" "escape" "a path leads out of the recipe's folder";
+    FileExists "file" "exists" "a file is in the way of a new one";
+    FileCycle "file" "cycle" "files use each other in a circle";
+    FileChanged "file" "changed" "a file that is used is not the one that was locked";
     RunNotFinite "run" "not-finite" "a number became infinite or not a number";
     RunDiskFull "run" "disk-full" "the run folder cannot be written";
     RunResumeMismatch "run" "resume-mismatch" "the run folder belongs to another recipe";

@@ -47,7 +47,7 @@ pub(crate) struct Callee {
 }
 
 impl Callee {
-    fn primitive(name: &str) -> Option<Self> {
+    pub(crate) fn primitive(name: &str) -> Option<Self> {
         let (name, signature, doc) = mmh_check::primitive_signatures().find(|p| p.0 == name)?;
         let (settings, open) = editor::primitive_settings(name)?;
         let takes = settings
@@ -62,7 +62,7 @@ impl Callee {
         })
     }
 
-    fn choice((name, settings): editor::Callable) -> Self {
+    pub(crate) fn choice((name, settings): editor::Callable) -> Self {
         let signature = format!("{name}({})", settings.join(", "));
         let takes = settings.iter().map(|setting| takes(name, setting, ""));
         Self {

@@ -262,7 +262,9 @@ impl Analysis {
             return;
         };
         for item in self.file(file).map_or(&[][..], |file| &file.ast.items) {
-            if let Some(name) = item.name() {
+            if let Some(name) = item.name()
+                && !name.text.starts_with('_')
+            {
                 let place = Place {
                     file,
                     span: name.span,

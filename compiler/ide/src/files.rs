@@ -45,29 +45,3 @@ fn shared() -> &'static [Arc<SourceFile>] {
             .collect()
     })
 }
-
-/// A path without `.` and with `a/..` taken out, so that one file has one name.
-pub(crate) fn plain(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split(['/', '\\']) {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            other => parts.push(other),
-        }
-    }
-    parts.join("/")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn one_file_has_one_name() {
-        assert_eq!(plain("./a//b/../c.mmh"), "a/c.mmh");
-        assert_eq!(plain("../x/../y.mmh"), "../y.mmh");
-    }
-}

@@ -17,6 +17,7 @@ mod files;
 mod hints;
 mod hover;
 mod names;
+mod reference;
 mod rename;
 mod scope;
 mod signature;
@@ -31,13 +32,14 @@ pub use files::SourceFile;
 pub use hints::Hint;
 pub use hover::Hover;
 pub use names::{Place, SymbolKind};
-pub use rename::{Change, RenameFault};
+pub use reference::{Chapter, Entry, Row, library};
+pub use rename::{Change, Project, RenameFault};
 pub use signature::{Parameter, Signature};
 pub use symbols::Outline;
 pub use tokens::{Token, TokenKind};
 
-use mmh_check::World;
 use mmh_check::editor::Notes;
+use mmh_check::{World, plain_path};
 use mmh_diag::{Diagnostic, Span};
 use mmh_syntax::ast::Item;
 use names::Names;
@@ -105,12 +107,12 @@ impl Analysis {
 
     /// Where the main file says that it uses another; nothing for what it uses through a third.
     pub fn used_at(&self, id: FileId) -> Option<Span> {
-        let path = files::plain(&self.file(id)?.path);
+        let path = plain_path(&self.file(id)?.path);
         let mut items = self.file(MAIN)?.ast.items.iter();
         items.find_map(|item| match item {
             Item::Use(it) => {
                 let file = it.file.as_ref()?;
-                (files::plain(&file.value) == path).then_some(file.span)
+                (plain_path(&file.value) == path).then_some(file.span)
             }
             Item::Seed(_) | Item::Let(_) | Item::Block(_) | Item::Section(_) => None,
         })

@@ -1,8 +1,9 @@
 //! What every name of every text means: which place declares it, or which closed list it is of.
 
-use crate::files::{SourceFile, plain};
+use crate::files::SourceFile;
 use crate::scope::Walk;
 use crate::{FileId, MAIN};
+use mmh_check::plain_path;
 use mmh_diag::Span;
 use mmh_syntax::ast::{BlockKind, Item, SectionKind};
 use std::collections::BTreeMap;
@@ -127,7 +128,10 @@ impl Names {
             let mut more = Vec::new();
             for item in &file.ast.items {
                 let Item::Use(it) = item else { continue };
-                let from = it.file.as_ref().and_then(|path| find(files, &path.value));
+                let from = it
+                    .file
+                    .as_ref()
+                    .and_then(|path| find(files, &beside(&file.path, &path.value)));
                 let Some(tops) = from.and_then(|from| own.get(from)) else {
                     continue;
                 };
@@ -226,12 +230,20 @@ impl Names {
     }
 }
 
-/// The file that is written as `path`.
+/// What the file at `own` writes as a path, as a path from the recipe's folder.
+pub(crate) fn beside(own: &str, written: &str) -> String {
+    match own.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{written}"),
+        None => written.to_owned(),
+    }
+}
+
+/// The file at a path from the recipe's folder.
 pub(crate) fn find(files: &[Arc<SourceFile>], path: &str) -> Option<FileId> {
-    let wanted = plain(path);
+    let wanted = plain_path(path);
     files
         .iter()
-        .position(|file| !file.library && plain(&file.path) == wanted)
+        .position(|file| !file.library && plain_path(&file.path) == wanted)
         .filter(|id| *id != MAIN || files.len() > 1)
 }
 

@@ -3,13 +3,23 @@
 use crate::files::{self, SourceFile};
 use crate::names::{Names, Place, SymbolKind, Target};
 use crate::{Analysis, MAIN};
+use mmh_check::plain_path;
 use mmh_diag::{Edit, Span};
 use std::sync::Arc;
+
+/// The files of a project beside the one that is asked about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Project {
+    /// The folder of the file that is asked about, from the project's root; empty for the root itself.
+    pub folder: String,
+    /// Further files, which may use that one: their paths from the project's root, and their texts.
+    pub files: Vec<(String, String)>,
+}
 
 /// The changes of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// The file, as written in the recipe.
+    /// The file, from the project's root.
     pub path: String,
     /// The text the changes are for.
     pub text: String,
@@ -25,14 +35,9 @@ pub struct RenameFault(pub String);
 const RESERVED: &[&str] = &["if", "else", "and", "or", "not", "let"];
 
 impl Analysis {
-    /// Every place in which the name at a byte stands, by file and in order. `more` are further files of the project, which
-    /// may use this one: their paths as this file would write them, and their texts.
-    pub fn references(
-        &self,
-        offset: u32,
-        more: &[(String, String)],
-    ) -> Vec<(Arc<SourceFile>, Span)> {
-        let (files, names) = self.with(more);
+    /// Every place in which the name at a byte stands, by file and in order; the files' paths are from the project's root.
+    pub fn references(&self, offset: u32, project: &Project) -> Vec<(Arc<SourceFile>, Span)> {
+        let (files, names) = self.with(project);
         let Some(found) = names.at(MAIN, offset) else {
             return Vec::new();
         };
@@ -95,8 +100,8 @@ impl Analysis {
         }
     }
 
-    /// The changes that give the name at a byte another one; see [`Self::references`] for `more`. Random numbers follow
-    /// the name, so they change with it unless `@key` keeps them.
+    /// The changes that give the name at a byte another one, in every file of the project. Random numbers follow the name, so
+    /// they change with it unless `@key` keeps them.
     ///
     /// # Errors
     /// Why it cannot be done, in words.
@@ -104,7 +109,7 @@ impl Analysis {
         &self,
         offset: u32,
         name: &str,
-        more: &[(String, String)],
+        project: &Project,
     ) -> Result<Vec<Change>, RenameFault> {
         self.renameable(offset)?;
         if !is_name(name) {
@@ -112,7 +117,7 @@ impl Analysis {
                 "`{name}` is no name: letters, digits and `_`, not beginning with a digit"
             )));
         }
-        let (files, names) = self.with(more);
+        let (files, names) = self.with(project);
         let Some(found) = names.at(MAIN, offset) else {
             return Err(RenameFault("there is no name here".into()));
         };
@@ -142,15 +147,20 @@ impl Analysis {
         Ok(changes)
     }
 
-    /// The names of these files and more of them.
-    fn with(&self, more: &[(String, String)]) -> (Vec<Arc<SourceFile>>, Names) {
-        let mut all = self.files.clone();
-        for (path, text) in more {
-            let known = all
-                .iter()
-                .any(|file| files::plain(&file.path) == files::plain(path));
-            if !known {
-                all.push(files::of(path.clone(), text.clone(), false));
+    /// The names of these files and the project's others, with paths from its root.
+    fn with(&self, project: &Project) -> (Vec<Arc<SourceFile>>, Names) {
+        let rooted = |file: &Arc<SourceFile>| match file.library || project.folder.is_empty() {
+            true => file.clone(),
+            false => {
+                let path = plain_path(&format!("{}/{}", project.folder, file.path));
+                files::of(path, file.text.clone(), false)
+            }
+        };
+        let mut all: Vec<Arc<SourceFile>> = self.files.iter().map(rooted).collect();
+        for (path, text) in &project.files {
+            let path = plain_path(path);
+            if !all.iter().any(|file| plain_path(&file.path) == path) {
+                all.push(files::of(path, text.clone(), false));
             }
         }
         let names = Names::of(&all);
@@ -204,7 +214,7 @@ mod tests {
 
     fn renamed(text: &str, name: &str) -> Result<String, RenameFault> {
         let (text, at, _) = marked(text);
-        let changes = analyse(&text).rename(at, name, &[])?;
+        let changes = analyse(&text).rename(at, name, &Project::default())?;
         Ok(applied(&changes[0]))
     }
 
@@ -274,7 +284,9 @@ mod tests {
         let at = main.find("|> twice").expect("it") as u32 + 4;
         let place = analysis.definition(at).expect("a definition");
         assert_eq!(analysis.files()[place.file].path, "parts.mmh");
-        let changes = analysis.rename(at, "double", &[]).expect("changes");
+        let changes = analysis
+            .rename(at, "double", &Project::default())
+            .expect("changes");
         let wanted = [("main.mmh", main), ("parts.mmh", used)];
         let mut found: Vec<(String, String)> = changes
             .iter()
@@ -287,10 +299,41 @@ mod tests {
         let texts = [("parts.mmh".to_owned(), used.to_owned())].into();
         let alone = Analysis::new(&Shelf { texts }, "parts.mmh");
         let at = used.find("twice").expect("it") as u32;
-        let more = [("./main.mmh".to_owned(), main.to_owned())];
+        let more = Project {
+            folder: String::new(),
+            files: vec![("./main.mmh".to_owned(), main.to_owned())],
+        };
         assert_eq!(alone.rename(at, "double", &more).expect("changes").len(), 2);
         assert_eq!(alone.references(at, &more).len(), 3);
-        assert_eq!(alone.references(at, &[]).len(), 1);
+        assert_eq!(alone.references(at, &Project::default()).len(), 1);
+    }
+
+    #[test]
+    fn a_file_in_a_folder_knows_who_uses_it_from_above() {
+        let used = "mmh 1\n\nblock twice(x: f32[batch]) -> like x {\n  x * 2.0\n}\n";
+        let main = "mmh 1\n\nuse \"parts/net.mmh\" { twice }\n\nblock b(x: f32[batch]) -> like x {\n  x |> twice\n}\n";
+        let beside = "mmh 1\n\nuse \"net.mmh\" { twice }\n";
+        let other = "mmh 1\n\nuse \"net.mmh\" { twice }\n";
+        let texts = [("net.mmh".to_owned(), used.to_owned())].into();
+        let alone = Analysis::new(&Shelf { texts }, "net.mmh");
+        let project = Project {
+            folder: "parts".to_owned(),
+            files: [
+                ("main.mmh", main),
+                ("parts/net.mmh", used),
+                ("parts/beside.mmh", beside),
+                // Another `net.mmh` is meant here, which is not there.
+                ("other/other.mmh", other),
+            ]
+            .map(|(path, text)| (path.to_owned(), text.to_owned()))
+            .into(),
+        };
+        let at = used.find("twice").expect("it") as u32;
+        let changes = alone.rename(at, "double", &project).expect("changes");
+        let mut paths: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, ["main.mmh", "parts/beside.mmh", "parts/net.mmh"]);
+        assert_eq!(alone.references(at, &project).len(), 4);
     }
 
     #[test]

@@ -20,6 +20,8 @@ const EXITS: &str = "Exit status: 0 done, 1 the recipe or the data is at fault, 
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Begin a recipe that runs, from a template or from a table of yours
+    New(NewArgs),
     /// Check a recipe, train, evaluate, and print the hash of the model
     Run(RunArgs),
     /// Check recipes without running anything
@@ -28,6 +30,8 @@ pub(crate) enum Verb {
     Fmt(FmtArgs),
     /// Explain a code, or list them all
     Explain(ExplainArgs),
+    /// Write the library and a recipe as one page to read and search
+    Doc(DocArgs),
     /// Print a stage of the compiler
     Show(ShowArgs),
     /// Write the hashes of data and imports to mmh.lock
@@ -64,6 +68,32 @@ pub(crate) enum Verb {
     Worker(Rest),
     /// Train in federated rounds (not in this version)
     Federate(Rest),
+}
+
+/// `mmhc new`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NewArgs {
+    /// A folder to make, with a recipe of that name in it; or, with the ending .mmh, a recipe in a folder that is there
+    pub(crate) name: PathBuf,
+    /// What to begin with [default: digits]
+    #[arg(long, value_enum)]
+    pub(crate) template: Option<crate::new::Template>,
+    /// A CSV file of yours: the recipe is made to fit its columns
+    #[arg(long, value_name = "FILE", conflicts_with = "template")]
+    pub(crate) data: Option<PathBuf>,
+    /// With --data: the column to predict [default: the last]
+    #[arg(long, value_name = "COLUMN", requires = "data")]
+    pub(crate) target: Option<String>,
+}
+
+/// `mmhc doc`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DocArgs {
+    /// The recipe; without one, the page holds the language and its library alone
+    pub(crate) recipe: Option<PathBuf>,
+    /// The page [default: NAME.html, or mmh.html]; `-` is stdout
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// `mmhc run`.

@@ -6,6 +6,7 @@
 
 mod answers;
 mod documents;
+mod project;
 mod server;
 mod text;
 mod uri;

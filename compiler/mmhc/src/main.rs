@@ -9,6 +9,7 @@ mod args;
 mod check;
 mod device;
 mod devices;
+mod doc;
 mod emit;
 mod explain;
 mod facts;
@@ -23,6 +24,7 @@ mod front;
 mod legacy;
 mod lock;
 mod lsp;
+mod new;
 mod not_yet;
 mod outcome;
 mod predict;
@@ -68,10 +70,12 @@ fn main() -> ExitCode {
 
 fn dispatch(verb: Verb) -> Exit {
     let ended = match verb {
+        Verb::New(args) => new::new(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::check(&args),
         Verb::Fmt(args) => fmt::fmt(&args),
         Verb::Explain(args) => explain::explain(&args),
+        Verb::Doc(args) => doc::doc(&args),
         Verb::Show(args) => show::show(&args),
         Verb::Lock(args) => lock::lock(&args),
         Verb::Seed => seed::seed(),

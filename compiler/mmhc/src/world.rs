@@ -70,6 +70,18 @@ impl Disk {
         }
     }
 
+    /// A folder and the text of a recipe that is not there yet.
+    pub(crate) fn draft(folder: PathBuf, main: &str, text: String) -> Self {
+        Self {
+            locked: Lock::default(),
+            folder,
+            main: main.to_owned(),
+            given: Some(text),
+            texts: RefCell::default(),
+            data: RefCell::default(),
+        }
+    }
+
     /// The same, with no hash locked.
     pub(crate) fn unlocked(mut self) -> Self {
         self.locked = Lock::default();
@@ -236,12 +248,15 @@ impl World for Disk {
         let whole = self.inside(path).ok_or(TextFault::Escape)?;
         let text =
             system::read_text(&whole).map_err(|error| TextFault::NotFound(reason(&error)))?;
+        let found = blake3::hash(text.as_bytes()).to_hex();
         if let Some(locked) = self.locked.uses.get(path)
-            && *locked != blake3::hash(text.as_bytes()).to_hex().as_str()
+            && *locked != found.as_str()
         {
-            return Err(TextFault::NotFound(
-                "it is not the file that mmh.lock names; if it was meant to change, run `mmhc lock`".to_owned(),
-            ));
+            let short = |hash: &str| hash.chars().take(8).collect();
+            return Err(TextFault::Changed {
+                locked: short(locked),
+                found: short(&found),
+            });
         }
         self.texts
             .borrow_mut()

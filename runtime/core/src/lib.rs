@@ -60,5 +60,6 @@ pub use files::{Disk, Files};
 pub use folder::RecipeText;
 pub use observe::{Diagnose, Observer, Silent};
 pub use predict::{Predictor, Sampling, StoredModel, sample_text};
+pub use report::escape as escape_html;
 pub use session::{Limit, Options, Session};
 pub use summary::RunSummary;

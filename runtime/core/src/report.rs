@@ -42,7 +42,7 @@ pub(crate) fn report(plan: &Plan, summary: &RunSummary, trained: &[Progress]) ->
 }
 
 /// Text as it may stand in HTML, attributes included.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

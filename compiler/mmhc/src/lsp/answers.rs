@@ -1,6 +1,7 @@
 //! What `mmh-ide` says, in the protocol's words.
 
 use super::documents::{Document, Documents};
+use super::project;
 use super::server::{Refusal, offset, read};
 use super::text::{Encoding, Lines};
 use super::uri;
@@ -9,12 +10,12 @@ use lsp_server::ErrorCode;
 use lsp_types::{CodeActionParams, Range, RenameParams};
 use mmh_diag::{Diagnostic, Edit, Label, Severity, Span};
 use mmh_ide::{
-    Analysis, Completion, CompletionKind, FileId, MAIN, Outline, SourceFile, SymbolKind, Token,
-    TokenKind,
+    Analysis, Completion, CompletionKind, FileId, MAIN, Outline, Project, SourceFile, SymbolKind,
+    Token, TokenKind,
 };
 use mmh_syntax::ast::BlockKind;
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// What a coloured word may be besides its kind.
@@ -29,6 +30,8 @@ pub(super) struct Ready<'s> {
     pub(super) lines: Lines<'s>,
     pub(super) encoding: Encoding,
     pub(super) related: bool,
+    pub(super) versioned: bool,
+    pub(super) workspaces: &'s [PathBuf],
     pub(super) open: &'s Documents,
 }
 
@@ -49,8 +52,34 @@ impl Ready<'_> {
             true => library_file(file)?,
             false => uri::plain(&self.folder.join(&file.path)),
         };
-        let known = self.open.get(&path).map(|document| document.uri.clone());
-        Some(known.unwrap_or_else(|| uri::of_path(&path)))
+        Some(self.uri_at(&path))
+    }
+
+    /// The address of a path: the client's own where the text is open.
+    fn uri_at(&self, path: &Path) -> String {
+        let known = self.open.get(path).map(|document| document.uri.clone());
+        known.unwrap_or_else(|| uri::of_path(path))
+    }
+
+    /// Changes of texts. Where the client can check them, they name the versions they are for, so that an answer which
+    /// comes too late changes nothing.
+    fn changes(&self, changes: Vec<(PathBuf, Value)>) -> Value {
+        if !self.versioned {
+            let all: Map<String, Value> = changes
+                .into_iter()
+                .map(|(path, edits)| (self.uri_at(&path), edits))
+                .collect();
+            return json!({ "changes": all });
+        }
+        let all: Vec<Value> = changes
+            .into_iter()
+            .map(|(path, edits)| {
+                let version = self.open.get(&path).map(|document| document.version);
+                let about = json!({ "uri": self.uri_at(&path), "version": version });
+                json!({ "textDocument": about, "edits": edits })
+            })
+            .collect();
+        json!({ "documentChanges": all })
     }
 
     fn location(&self, file: &SourceFile, id: Option<FileId>, span: Span) -> Option<Value> {
@@ -193,16 +222,19 @@ impl Ready<'_> {
         let declared = self.analysis.definition(at);
         let declared = declared.and_then(|place| {
             let file = self.analysis.files().get(place.file)?;
-            Some((file.path.clone(), place.span))
+            Some((uri::plain(&self.folder.join(&file.path)), place.span))
         });
-        let found = self.analysis.references(at, &self.neighbours());
-        let own = self.analysis.files().first().map(|file| file.path.clone());
-        let places = found
-            .iter()
-            .filter(|(file, span)| with || declared != Some((file.path.clone(), *span)));
-        let places = places.filter_map(|(file, span)| {
-            let id = (Some(&file.path) == own.as_ref()).then_some(MAIN);
-            self.location(file, id, *span)
+        let (root, project) = self.project();
+        let found = self.analysis.references(at, &project);
+        let places = found.iter().map(|(file, span)| {
+            let path = uri::plain(&root.join(&file.path));
+            (path, file, *span)
+        });
+        let places = places
+            .filter(|(path, _, span)| with || declared.as_ref() != Some(&(path.clone(), *span)));
+        let places = places.map(|(path, file, span)| {
+            let range = Lines::new(&file.text, self.encoding).range(span);
+            json!({ "uri": self.uri_at(&path), "range": range })
         });
         Ok(places.collect())
     }
@@ -255,7 +287,7 @@ impl Ready<'_> {
                 "kind": "quickfix",
                 "isPreferred": true,
                 "diagnostics": mends,
-                "edit": { "changes": { (self.document.uri.clone()): self.edits(&self.lines, &action.edits) } },
+                "edit": self.changes(vec![(self.path.clone(), self.edits(&self.lines, &action.edits))]),
             })
         });
         Ok(actions.collect())
@@ -288,22 +320,17 @@ impl Ready<'_> {
     pub(super) fn rename(&self, params: Value) -> Answer {
         let at = offset(&self.lines, &params)?;
         let asked: RenameParams = read(params)?;
+        let (root, project) = self.project();
         let changes = self
             .analysis
-            .rename(at, &asked.new_name, &self.neighbours())
+            .rename(at, &asked.new_name, &project)
             .map_err(|fault| (ErrorCode::RequestFailed, fault.0))?;
-        let mut out = Map::new();
-        for change in changes {
-            let path = uri::plain(&self.folder.join(&change.path));
-            let known = self.open.get(&path).map(|document| document.uri.clone());
+        let changes = changes.into_iter().map(|change| {
             let lines = Lines::new(&change.text, self.encoding);
-            let uri = match path == self.path {
-                true => self.document.uri.clone(),
-                false => known.unwrap_or_else(|| uri::of_path(&path)),
-            };
-            out.insert(uri, self.edits(&lines, &change.edits));
-        }
-        Ok(json!({ "changes": out }))
+            let path = uri::plain(&root.join(&change.path));
+            (path, self.edits(&lines, &change.edits))
+        });
+        Ok(self.changes(changes.collect()))
     }
 
     pub(super) fn hints(&self, params: Value) -> Answer {
@@ -346,28 +373,30 @@ impl Ready<'_> {
         Ok(json!({ "data": data }))
     }
 
-    /// The other recipes in this folder, which may use this text: their names and texts.
-    fn neighbours(&self) -> Vec<(String, String)> {
-        let paths = system::recipes_in(&self.folder).unwrap_or_default();
-        let open = self
-            .open
-            .keys()
-            .filter(|path| path.parent() == Some(&self.folder));
-        let mut all: Vec<PathBuf> = paths.iter().chain(open).cloned().collect();
-        all.sort_unstable();
-        all.dedup();
-        let texts = all
+    /// The project's root and its other recipes, which may use this text.
+    fn project(&self) -> (PathBuf, Project) {
+        let root = project::root(&self.folder, self.workspaces);
+        let mut paths = project::recipes(&root);
+        let open = self.open.keys().filter(|path| path.starts_with(&root));
+        paths.extend(open.cloned());
+        paths.sort_unstable();
+        paths.dedup();
+        let texts = paths
             .iter()
             .filter(|path| **path != self.path)
             .filter_map(|path| {
-                let name = path.file_name()?.to_string_lossy().into_owned();
+                let name = project::below(&root, path)?;
                 let text = match self.open.get(path) {
                     Some(document) => document.text.clone(),
                     None => system::read_text(path).ok()?,
                 };
                 Some((name, text))
             });
-        texts.collect()
+        let project = Project {
+            folder: project::below(&root, &self.folder).unwrap_or_default(),
+            files: texts.collect(),
+        };
+        (root, project)
     }
 }
 

@@ -29,6 +29,10 @@ pub(super) struct Server {
     pub(super) encoding: Encoding,
     /// The client can show other places with a diagnostic.
     pub(super) related: bool,
+    /// The client checks the versions that changes are for.
+    versioned: bool,
+    /// The folders the client works in.
+    workspaces: Vec<PathBuf>,
     pub(super) open: Documents,
     folders: Folders,
     analyses: BTreeMap<PathBuf, Rc<Analysis>>,
@@ -41,6 +45,23 @@ pub(super) struct Server {
 /// Reads a request's parameters.
 pub(super) fn read<T: DeserializeOwned>(params: Value) -> Result<T, Refusal> {
     serde_json::from_value(params).map_err(|error| (ErrorCode::InvalidParams, error.to_string()))
+}
+
+fn versioned(asked: &InitializeParams) -> bool {
+    let workspace = asked.capabilities.workspace.as_ref();
+    let edits = workspace.and_then(|workspace| workspace.workspace_edit.as_ref());
+    edits.and_then(|edits| edits.document_changes) == Some(true)
+}
+
+#[expect(deprecated, reason = "older clients name their one folder so")]
+fn workspaces(asked: &InitializeParams) -> Vec<PathBuf> {
+    let path = |uri: &lsp_types::Uri| uri::path_of(uri.as_str());
+    match &asked.workspace_folders {
+        Some(folders) if !folders.is_empty() => {
+            folders.iter().map(|folder| path(&folder.uri)).collect()
+        }
+        _ => asked.root_uri.iter().map(path).collect(),
+    }
 }
 
 impl Server {
@@ -56,6 +77,8 @@ impl Server {
                 false => Encoding::Utf16,
             },
             related: diagnostics.and_then(|about| about.related_information) == Some(true),
+            versioned: versioned(asked),
+            workspaces: workspaces(asked),
             open: Documents::new(),
             folders: Folders::default(),
             analyses: BTreeMap::new(),
@@ -199,6 +222,8 @@ impl Server {
             analysis,
             encoding: self.encoding,
             related: self.related,
+            versioned: self.versioned,
+            workspaces: &self.workspaces,
             open: &self.open,
         })
     }
