@@ -56,6 +56,50 @@ fn neovim_shows_mistakes_hovers_and_mends() {
     );
 }
 
+/// `MMH_PYTHON` names a Python that has pytest-lsp.
+#[test]
+fn a_client_of_a_registry_finds_nothing_amiss() {
+    let Some(python) = with_pytest_lsp() else {
+        return;
+    };
+    let output = Command::new(python)
+        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+        .args(["-W", "error::pytest_lsp.LspSpecificationWarning"])
+        .arg(root().join("tests/lsp/clients"))
+        .env("MMHC", env!("CARGO_BIN_EXE_mmhc"))
+        .env("MMH_EXAMPLES", examples())
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .expect("python starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("15 passed"),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn with_pytest_lsp() -> Option<std::ffi::OsString> {
+    let python = std::env::var_os("MMH_PYTHON");
+    let there = |python: &std::ffi::OsString| {
+        let output = Command::new(python)
+            .args(["-c", "import pytest_lsp"])
+            .output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let found = python.filter(there);
+    if found.is_none() {
+        let required = std::env::var_os("MMH_REQUIRE_ALL").is_some();
+        assert!(
+            !required,
+            "MMH_PYTHON names no Python with pytest-lsp, and MMH_REQUIRE_ALL asks for it"
+        );
+        eprintln!("skipped: MMH_PYTHON names no Python with pytest-lsp");
+    }
+    found
+}
+
 #[test]
 fn the_extension_for_visual_studio_code_is_packaged() {
     if !installed("npx") {

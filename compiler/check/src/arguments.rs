@@ -197,6 +197,8 @@ impl<'p> Cx<'p> {
                     Some(Value::Axes(names)) => {
                         Ok(names.iter().map(|n| (n.clone(), loc)).collect())
                     }
+                    // A parameter of a block that is checked on its signature: callers say which axes these are.
+                    Some(Value::Unknown) => Err(Reported),
                     _ => Ok(vec![(name.text.clone(), loc)]),
                 },
                 None => self.fail(

@@ -265,6 +265,58 @@ fn a_lock_pins_what_was_there() {
     place.mmhc(&["lock", "points.mmh"]).ends(0);
     place.mmhc(&["check", "points.mmh"]).ends(0);
     assert_ne!(place.read("mmh.lock"), lock);
+    // So is a recipe that another uses.
+    place.mmhc(&["check", "more.mmh"]).ends(0);
+    place.write("points.mmh", &RECIPE.replace("4 epochs", "5 epochs"));
+    let changed = place.mmhc(&["check", "more.mmh"]).ends(1);
+    for part in [
+        "file::changed",
+        "`points.mmh`",
+        "its blake3 was",
+        "mmhc lock",
+    ] {
+        assert!(changed.err.contains(part), "{part}: {}", changed.err);
+    }
+    place.mmhc(&["lock"]).ends(0);
+    place.mmhc(&["check", "more.mmh"]).ends(0);
+}
+
+#[test]
+fn a_recipe_of_several_files_runs_from_anywhere() {
+    let place = Place::new();
+    let net = "mmh 1\n\nuse \"sizes.mmh\" { classes }\n\nblock head(x: f32[batch, feature]) -> f32[batch, class = 3] {\n  x |> linear(class = classes)\n}\n";
+    place.write("parts/net.mmh", net);
+    place.write("parts/sizes.mmh", "mmh 1\n\nlet classes = 3\n");
+    let main = RECIPE
+        .replace("seed 7\n", "use \"./parts/net.mmh\" { head }\n\nseed 7\n")
+        .replace("x |> linear(class = 3)", "x |> head");
+    place.write("several.mmh", &main);
+    let here = place
+        .mmhc(&["run", "several.mmh", "--limit", "2 steps", "--json"])
+        .ends(0)
+        .json();
+    place.mmhc(&["lock", "several.mmh"]).ends(0);
+    assert!(place.read("mmh.lock").contains("\"parts/sizes.mmh\""));
+    // The run folder holds all of it, and is a recipe itself.
+    assert_eq!(place.read("runs/several/recipe/parts/net.mmh"), net);
+    let whole = place.path("several.mmh");
+    let from = [
+        "run",
+        whole.to_str().expect("text"),
+        "--limit",
+        "2 steps",
+        "--json",
+        "--out",
+        "elsewhere",
+    ];
+    let there = place.mmhc(&from).ends(0).json();
+    assert_eq!(here["model_hash"], there["model_hash"]);
+    place.write(
+        "parts/sizes.mmh",
+        "mmh 1\n\nuse \"net.mmh\" { head }\n\nlet classes = 3\n",
+    );
+    let circle = place.mmhc(&["check", "several.mmh"]).ends(1);
+    assert!(circle.err.contains("file::c"), "{}", circle.err);
 }
 
 #[test]
