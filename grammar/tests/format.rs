@@ -1,6 +1,6 @@
 //! The formatter: one layout, nothing lost, nothing changed.
 
-use mmh_syntax::{Kind, Tree, format, parse, skeleton};
+use mmh_syntax::{Kind, NodeId, Tree, format, parse, skeleton};
 use proptest::prelude::*;
 
 const RECIPES: [&str; 3] = [
@@ -25,7 +25,20 @@ fn formatted(text: &str) -> String {
     assert_eq!(skeleton(&tree), skeleton(&again), "{text:?}\n{once}");
     assert_eq!(comments(&tree), comments(&again), "{text:?}\n{once}");
     assert_eq!(format(&again), once, "twice is not once: {text:?}");
+    for broken in broken(&tree) {
+        assert!(once.contains(broken), "touched: {broken:?}\n{once}");
+    }
     once
+}
+
+/// The texts of declarations that hold a mistake.
+fn broken(tree: &Tree) -> Vec<&str> {
+    let wrong = tree.nodes().filter(|id| tree.kind(*id).is_error());
+    let mut tops: Vec<NodeId> = wrong
+        .filter_map(|id| tree.ancestors(id).filter(|up| *up != Tree::ROOT).last())
+        .collect();
+    tops.dedup();
+    tops.into_iter().map(|id| tree.text_of(id).trim()).collect()
 }
 
 #[test]
@@ -81,6 +94,21 @@ fn gaps_and_columns() {
     for (text, expected) in cases {
         assert_eq!(parse(text).diagnostics, [], "{text}");
         assert_eq!(formatted(text), expected, "{text}");
+    }
+}
+
+/// A comment in every gap of a recipe comes through, wherever it is.
+#[test]
+fn a_comment_between_any_two_words_survives() {
+    for text in RECIPES {
+        let tree = parse(text).tree;
+        let ends: Vec<usize> = tree.tokens().map(|id| tree.span(id).end as usize).collect();
+        for (number, end) in ends.into_iter().enumerate().step_by(3) {
+            let wanted = format!("comment {number}");
+            let out = formatted(&format!("{} // {wanted}\n{}", &text[..end], &text[end..]));
+            // Inside a text in quotes or another comment it is part of that.
+            assert!(out.contains(&wanted), "{wanted}\n{out}");
+        }
     }
 }
 

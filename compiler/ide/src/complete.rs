@@ -435,7 +435,7 @@ impl Analysis {
                 rows => format!("Missing in {rows} rows."),
             };
             list.add(
-                &column.name,
+                &mmh_check::column_name(&column.name),
                 CompletionKind::Member,
                 &kind_text(&column.kind),
                 &missing,

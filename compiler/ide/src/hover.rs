@@ -4,7 +4,7 @@ use crate::calls::{Callee, head, of_param, one_line, text_of};
 use crate::names::{Occurrence, Place, Symbol, SymbolKind, Target, item_at};
 use crate::{Analysis, MAIN, docs};
 use mmh_check::editor;
-use mmh_check::{FactKind, Loc};
+use mmh_check::{FactKind, Loc, column_name};
 use mmh_diag::{SourceId, Span};
 use mmh_syntax::Kind;
 use mmh_syntax::ast::{Item, SectionKind};
@@ -238,7 +238,7 @@ impl Analysis {
 
     fn of_column(&self, name: &str) -> String {
         let mut columns = self.notes.data.iter().flat_map(|(_, facts)| &facts.columns);
-        let Some(column) = columns.find(|column| column.name == name) else {
+        let Some(column) = columns.find(|column| column_name(&column.name) == name) else {
             return card("", &[&format!("The column `{name}` of the source.")]);
         };
         let missing = match column.missing {

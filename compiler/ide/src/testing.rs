@@ -68,6 +68,7 @@ fn table() -> DataFacts {
                 },
             ),
             column("digit", FactKind::Number { levels: levels(10) }),
+            column("Bill Length (mm)", FactKind::Number { levels: None }),
             column("y", FactKind::Number { levels: levels(2) }),
         ],
         vocabulary: vec![],

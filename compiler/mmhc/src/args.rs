@@ -14,7 +14,10 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-const EXITS: &str = "Exit status: 0 done, 1 the recipe or the data is at fault, 2 wrong usage, 3 a device failed, \
+const EXITS: &str = "Begin with `mmhc new digits`, then `mmhc run digits/digits.mmh`. `mmhc doc` writes the library as a page, \
+`mmhc explain CODE` explains a mistake, and `mmhc lsp` is for your editor.
+
+Exit status: 0 done, 1 the recipe or the data is at fault, 2 wrong usage, 3 a device failed, \
 130 interrupted.";
 
 /// The verbs.

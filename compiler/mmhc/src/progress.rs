@@ -106,7 +106,8 @@ impl Observer for Progress {
             let bar =
                 ProgressBar::with_draw_target(Some(about.total), ProgressDrawTarget::stderr());
             let bar = match ProgressStyle::with_template(
-                "{prefix} {bar:24} {pos}/{len}  {msg}  {eta} left",
+                // What a narrow terminal has no room for is cut off at the right.
+                "{prefix} {bar:24} {pos}/{len}  {eta} left  {wide_msg}",
             ) {
                 Ok(style) => bar.with_style(style),
                 Err(_) => bar,

@@ -120,3 +120,9 @@ fn comments_and_texts_offer_nothing() {
     assert_eq!(labels(&at("// Keeps", "// Ke/*cursor*/eps")), [""; 0]);
     assert_eq!(labels(&at("data/digits", "data/*cursor*//digits")), [""; 0]);
 }
+
+#[test]
+fn headers_are_written_as_names() {
+    let found = labels(&at("source.pixels / 16", "source.Bill/*cursor*/"));
+    assert!(found.contains(&"Bill_Length_mm".into()), "{found:?}");
+}
