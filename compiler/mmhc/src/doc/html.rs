@@ -135,12 +135,15 @@ fn card(page: &mut String, anchor: &str, entry: &Entry) {
     page.push_str("</article>\n");
 }
 
+/// One of a row's texts.
+type Part = fn(&Row) -> &str;
+
 fn table(page: &mut String, rows: &[Row]) {
     if rows.is_empty() {
         return;
     }
-    let any = |part: fn(&Row) -> &str| rows.iter().any(|row| !part(row).is_empty());
-    let columns: Vec<(&str, fn(&Row) -> &str)> = vec![
+    let any = |part: Part| rows.iter().any(|row| !part(row).is_empty());
+    let columns: [(&str, Part); 3] = [
         ("Type", |row| &row.ty),
         ("Value or default", |row| &row.default),
         ("Meaning", |row| &row.doc),
@@ -261,7 +264,11 @@ mod tests {
             about: bad.into(),
             entries: vec![entry],
         };
-        let page = page(bad, &[chapter.clone()], &[chapter]);
+        let page = page(
+            bad,
+            std::slice::from_ref(&chapter),
+            std::slice::from_ref(&chapter),
+        );
         let script = page.matches("</script>").count();
         assert_eq!(
             (script, page.contains("<img"), page.contains("<b>")),

@@ -100,7 +100,10 @@ mod tests {
         assert_eq!(found, ["a.mmh", "parts/b.mmh", "parts/deep/c.mmh"]);
         let workspace = folder.path().to_path_buf();
         let deep = own.join("parts/deep");
-        assert_eq!(super::root(&deep, &[workspace.clone()]), workspace);
+        assert_eq!(
+            super::root(&deep, std::slice::from_ref(&workspace)),
+            workspace
+        );
         assert_eq!(below(&workspace, &deep).as_deref(), Some("own/parts/deep"));
     }
 }

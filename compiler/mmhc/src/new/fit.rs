@@ -307,61 +307,9 @@ impl Plan {
         for line in &self.left_out {
             let _ = writeln!(out, "  // Left out: {line}.");
         }
-        let fill = |missing: bool| if missing { " |> impute(median)" } else { "" };
-        let numbers = self.numbers();
-        if !numbers.is_empty() {
-            let list: Vec<String> = numbers
-                .iter()
-                .map(|(name, _)| format!("source.{name}"))
-                .collect();
-            let missing = numbers.iter().any(|(_, missing)| *missing);
-            let _ = writeln!(
-                out,
-                "  // Scaled by mean and deviation of the training rows.\n  numbers: f32[feature = {}] = [\n    {},\n  ]{} |> standardise",
-                list.len(),
-                list.join(",\n    "),
-                fill(missing)
-            );
-        }
+        out.push_str(&self.number_lines());
         for column in &self.columns {
-            let _ = match column {
-                Column::Number { .. } => Ok(()),
-                Column::Words {
-                    name,
-                    source,
-                    missing: true,
-                    ..
-                } => writeln!(
-                    out,
-                    "  // Where it is missing, that is a class of its own.\n  {name}: class[source.{source}.classes + 1] = source.{source} |> optional"
-                ),
-                Column::Words { name, source, .. } => {
-                    writeln!(
-                        out,
-                        "  {name}: class[source.{source}.classes] = source.{source}"
-                    )
-                }
-                Column::Picture {
-                    source,
-                    height,
-                    width,
-                    missing,
-                } => writeln!(
-                    out,
-                    "  image: f32[channel = 1, height = {height}, width = {width}] = source.{source}{} |> standardise",
-                    fill(*missing)
-                ),
-                Column::Family {
-                    name,
-                    source,
-                    size,
-                    missing,
-                } => writeln!(
-                    out,
-                    "  {name}: f32[feature = {size}] = source.{source}{} |> standardise",
-                    fill(*missing)
-                ),
-            };
+            out.push_str(&column.lines());
         }
         let (name, source) = (&self.name, &self.source);
         let (ty, split) = match self.target {
@@ -375,6 +323,24 @@ impl Plan {
             ),
         };
         let _ = writeln!(out, "  {name}: {ty}\n  split = {split}\n}}\n");
+    }
+
+    /// All single numbers as one value.
+    fn number_lines(&self) -> String {
+        let numbers = self.numbers();
+        if numbers.is_empty() {
+            return String::new();
+        }
+        let list: Vec<String> = numbers
+            .iter()
+            .map(|(name, _)| format!("source.{name}"))
+            .collect();
+        format!(
+            "  // Scaled by mean and deviation of the training rows.\n  numbers: f32[feature = {}] = [\n    {},\n  ]{} |> standardise\n",
+            list.len(),
+            list.join(",\n    "),
+            fill(numbers.iter().any(|(_, missing)| *missing))
+        )
     }
 
     /// The model's inputs: their names and types.
@@ -422,29 +388,12 @@ impl Plan {
             "model net(\n  {},\n) -> {result} {{",
             params.join(",\n  ")
         );
-        let mut parts: Vec<String> = Vec::new();
-        if !self.numbers().is_empty() {
-            parts.push("numbers".to_owned());
-        }
+        let numbers = (!self.numbers().is_empty()).then(|| "numbers".to_owned());
+        let mut parts: Vec<String> = numbers.into_iter().collect();
         for column in &self.columns {
-            match column {
-                Column::Number { .. } => {}
-                Column::Words { name, levels, .. } => {
-                    let size = (*levels as f64).sqrt().ceil().clamp(2.0, 16.0);
-                    let _ = writeln!(
-                        out,
-                        "  let {name}_vector = {name} |> embed(feature = {size})"
-                    );
-                    parts.push(format!("{name}_vector"));
-                }
-                Column::Picture { .. } => {
-                    out.push_str(
-                        "  let seen = image |> conv(32, kernel = 3) |> norm |> relu\n    |> conv(64, kernel = 3, stride = 2) |> norm |> relu\n    |> mean(over = [height, width]) |> rename(channel = feature)\n",
-                    );
-                    parts.push("seen".to_owned());
-                }
-                Column::Family { name, .. } => parts.push(name.clone()),
-            }
+            let (line, part) = column.vector();
+            out.push_str(&line);
+            parts.extend(part);
         }
         let mut parts = parts.into_iter();
         let first = parts.next().unwrap_or_default();
@@ -491,6 +440,68 @@ impl Plan {
             out,
             "evaluate final {{\n  model = fit.best\n  rows = {data}.test\n  metrics = [{metrics}]\n}}"
         );
+    }
+}
+
+fn fill(missing: bool) -> &'static str {
+    if missing { " |> impute(median)" } else { "" }
+}
+
+impl Column {
+    /// Its lines in the data section; numbers have theirs together.
+    fn lines(&self) -> String {
+        match self {
+            Self::Number { .. } => String::new(),
+            Self::Words {
+                name,
+                source,
+                missing: true,
+                ..
+            } => format!(
+                "  // Where it is missing, that is a class of its own.\n  {name}: class[source.{source}.classes + 1] = source.{source} |> optional\n"
+            ),
+            Self::Words { name, source, .. } => {
+                format!("  {name}: class[source.{source}.classes] = source.{source}\n")
+            }
+            Self::Picture {
+                source,
+                height,
+                width,
+                missing,
+            } => format!(
+                "  image: f32[channel = 1, height = {height}, width = {width}] = source.{source}{} |> standardise\n",
+                fill(*missing)
+            ),
+            Self::Family {
+                name,
+                source,
+                size,
+                missing,
+            } => format!(
+                "  {name}: f32[feature = {size}] = source.{source}{} |> standardise\n",
+                fill(*missing)
+            ),
+        }
+    }
+
+    /// The line of the model that makes a vector of it, and what the vector is called.
+    fn vector(&self) -> (String, Option<String>) {
+        match self {
+            Self::Number { .. } => (String::new(), None),
+            Self::Family { name, .. } => (String::new(), Some(name.clone())),
+            Self::Words { name, levels, .. } => {
+                let size = (*levels as f64).sqrt().ceil().clamp(2.0, 16.0);
+                let line = format!("  let {name}_vector = {name} |> embed(feature = {size})\n");
+                (line, Some(format!("{name}_vector")))
+            }
+            Self::Picture { .. } => (
+                "  let seen = image |> conv(32, kernel = 3) |> norm |> relu\n    \
+                 |> conv(64, kernel = 3, stride = 2) |> norm |> relu\n    \
+                 |> mean(over = [height, width]) |> rename(channel = feature)\n"
+                    .to_owned(),
+                Some("seen".to_owned()),
+            ),
+        }
     }
 }
 
