@@ -16,6 +16,8 @@ use mmh_syntax::ast::{Field, Item, Name};
 pub(crate) struct DataSet {
     pub(crate) declared: usize,
     pub(crate) name: String,
+    /// The name that paths have for it.
+    pub(crate) path: String,
     pub(crate) span: Loc,
     pub(crate) request: Option<SourceRequest>,
     pub(crate) facts: DataFacts,
@@ -334,7 +336,7 @@ impl DataSet {
         let whole = SplitPlan {
             kind: SplitKind::Sequential,
             shares: [1_000_000, 0, 0],
-            site: format!("{}.split", self.name),
+            site: format!("{}.split", self.path),
         };
         Some(DataPlan {
             name: self.name.clone(),

@@ -53,7 +53,8 @@ impl<'p> Cx<'p> {
                 continue;
             }
             if let Some(setting) = settings.get(field) {
-                self.enter_root(&format!("{name}.{field}"));
+                let root = self.program.training_path(name);
+                self.enter_root(&format!("{root}.{field}"));
                 let value = self.expr(&setting.value, &scope);
                 self.leave();
                 if let Ok(value) = &value {
@@ -306,12 +307,14 @@ impl<'p> Cx<'p> {
         let mut scope = Scope::default();
         scope.set("rows", Value::Rows(Box::new(rows.clone())));
         if let Some(predict) = settings.get("predict") {
-            self.enter_root(&format!("{name}.predict"));
+            let root = self.program.training_path(name);
+            self.enter_root(&format!("{root}.predict"));
             let value = self.expr(&predict.value, &scope);
             self.leave();
             scope.set("predict", value.unwrap_or(Value::Error));
         }
-        self.enter_root(&format!("{name}.loss"));
+        let root = self.program.training_path(name);
+        self.enter_root(&format!("{root}.loss"));
         let value = self.expr(&field.value, &scope);
         self.leave();
         let found = std::mem::replace(&mut self.losses, before);

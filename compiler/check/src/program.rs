@@ -249,6 +249,13 @@ impl Loader<'_> {
     }
 }
 
+/// The name that paths have for a section: the one it had before it was renamed, if it says so.
+pub(crate) fn old_name(section: &Section) -> Option<&str> {
+    let name = section.name.as_ref().map(|name| name.text.as_str());
+    let key = section.key.as_ref().map(|key| key.name.value.as_str());
+    key.or(name)
+}
+
 /// Whether a name stays in its file.
 fn is_private(name: &str) -> bool {
     name.starts_with('_')
@@ -375,6 +382,16 @@ impl Program {
                     None
                 }
             })
+    }
+
+    /// The name that paths have for a training: the one it had before it was renamed, if it says so.
+    pub(crate) fn training_path(&self, name: &str) -> &str {
+        let own = self.sections(SectionKind::Train).find(|(_, section, _)| {
+            let found = section.name.as_ref();
+            found.is_some_and(|found| found.text == name)
+        });
+        own.and_then(|(_, section, _)| old_name(section))
+            .unwrap_or("")
     }
 
     /// The seed of the main file.

@@ -4,6 +4,7 @@ use crate::call::{Bound, Given};
 use crate::core::Cx;
 use crate::data::{DataColumn, DataSet};
 use crate::expr::Scope;
+use crate::program::old_name;
 use crate::section::Choice;
 use crate::value::{Eval, Loc, Reported, UnitKind, Value};
 use crate::world::{DataFacts, DataFault, FileRequest, SourceRequest, World};
@@ -55,6 +56,7 @@ pub(crate) fn load<'p>(cx: &mut Cx<'p>, world: &'p dyn World) {
         cx.data.push(DataSet {
             declared,
             name,
+            path: old_name(section).unwrap_or("").to_owned(),
             span,
             request: None,
             facts: DataFacts::default(),
@@ -375,7 +377,7 @@ impl<'p> Cx<'p> {
         let plan = SplitPlan {
             kind,
             shares,
-            site: format!("{}.split", set.name),
+            site: format!("{}.split", set.path),
         };
         set.split = Some(plan.clone());
         let Some(request) = set.request.clone() else {

@@ -130,7 +130,9 @@ impl<'p> Cx<'p> {
                 .get(data)
                 .map_or(0, |d| d.rows_in(rows.part.unwrap_or(Part::Train))),
             batch: size,
-            shuffle: rows.shuffle.map(|_| format!("{name}.rows.shuffle")),
+            shuffle: rows
+                .shuffle
+                .map(|_| format!("{}.rows.shuffle", self.program.training_path(&name))),
             epoch_steps,
             steps: steps?,
             optimisers: optimisers?,

@@ -8,6 +8,14 @@ use mmh_diag::{Code, Diagnostic, SourceId};
 use mmh_syntax::ast::{BlockKind, Body, Expr, Param, Type};
 use std::rc::Rc;
 
+/// The name that paths have for a block: the one it had before it was renamed, if it says so.
+fn old_name(block: &mmh_syntax::ast::Block) -> &str {
+    block
+        .key
+        .as_ref()
+        .map_or(&block.name.text, |key| &key.name.value)
+}
+
 impl<'p> Cx<'p> {
     pub(crate) fn unfold(
         &mut self,
@@ -41,18 +49,10 @@ impl<'p> Cx<'p> {
         // A model's parameters are its own wherever it is called; an augmentation inside another is a step of that one.
         let inner = self.frames.len() > 1;
         let entered = match block.kind {
-            BlockKind::Augment if inner => self.enter(&block.name.text, key, bound.loc),
-            BlockKind::Block => self.enter(
-                &block.name.text,
-                key.or(block.key.as_ref().map(|k| k.name.value.as_str())),
-                bound.loc,
-            ),
+            BlockKind::Augment if inner => self.enter(old_name(block), key, bound.loc),
+            BlockKind::Block => self.enter(old_name(block), key, bound.loc),
             BlockKind::Model | BlockKind::Augment => {
-                let root = block
-                    .key
-                    .as_ref()
-                    .map_or(&block.name.text, |k| &k.name.value);
-                self.enter_root(root);
+                self.enter_root(old_name(block));
                 Ok(())
             }
         };

@@ -166,7 +166,7 @@ fn every_recipe_of_the_documentation_holds() {
             }
         }
     }
-    assert!(count > 40, "{count} recipes");
+    assert!(count >= 40, "{count} recipes");
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
