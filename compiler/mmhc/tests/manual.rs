@@ -166,8 +166,8 @@ fn every_recipe_of_the_documentation_holds() {
             }
         }
     }
-    assert!(count >= 40, "{count} recipes");
     assert!(wrong.is_empty(), "\n{wrong}");
+    assert!(count > 35, "{count} recipes");
 }
 
 #[test]
