@@ -120,7 +120,11 @@ fn of_table(
         delimiter: None,
     });
     let facts = facts.map_err(|fault| {
-        let finding = Finding::error(fault.code, fault.message, fault.help);
+        let message = match fault.place().as_str() {
+            "" => fault.message,
+            place => format!("{place}: {}", fault.message),
+        };
+        let finding = Finding::error(fault.code, message, fault.help);
         Failure::of(finding, false, Exit::Fault)
     })?;
     let text = fit::recipe(&path, &facts, column).map_err(|(message, help)| {
