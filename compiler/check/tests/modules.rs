@@ -36,7 +36,7 @@ impl World for Shelf {
         }
         Err(DataFault {
             code: mmh_diag::Code::DataMissingFile,
-            file: String::new(),
+            file: String::new().into(),
             message: "there is no such file".into(),
             line: None,
             row: None,
