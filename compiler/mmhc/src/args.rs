@@ -124,6 +124,9 @@ pub(crate) struct RunArgs {
     /// Run the defaults where the recipe has a search
     #[arg(long)]
     pub(crate) no_search: bool,
+    /// Say where the time went, and write a trace into the run folder
+    #[arg(long)]
+    pub(crate) profile: bool,
     /// Print the result as one JSON document
     #[arg(long)]
     pub(crate) json: bool,

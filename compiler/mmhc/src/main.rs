@@ -28,6 +28,7 @@ mod new;
 mod not_yet;
 mod outcome;
 mod predict;
+mod profile;
 mod progress;
 mod render;
 mod run;

@@ -27,7 +27,7 @@ pub(crate) fn predict(args: &PredictArgs) -> Outcome {
         ));
     }
     let stored = StoredModel::read(&folder).map_err(failed)?;
-    let device = device::choose(&args.device, args.json)?;
+    let device = device::choose(&args.device, None, args.json)?;
     let mut predictor =
         Predictor::new(&stored, args.training.as_deref(), &*device).map_err(failed)?;
     let text = predictor

@@ -4,6 +4,7 @@ use crate::args::RunArgs;
 use crate::findings::Finding;
 use crate::front::{self, Checked};
 use crate::outcome::{Exit, Failure, Outcome};
+use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::{device, not_yet, system};
 use mmh_check::Recipe;
@@ -33,6 +34,7 @@ const OURS: &[&str] = &[
     "recipe.mmh",
     "report.html",
     "statistics.json",
+    "trace.json",
 ];
 
 pub(crate) fn run(args: &RunArgs) -> Outcome {
@@ -59,12 +61,13 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let checked = front::check(front::open(&args.recipe, json)?, &args.set);
     let recipe = checked.recipe(json)?;
     runnable(&checked, recipe, args)?;
-    let device = device::choose(&args.device, json)?;
+    let profile = args.profile.then(Profile::begin);
+    let device = device::choose(&args.device, profile.as_ref().map(Profile::trace), json)?;
     let plan = mmh_plan::plan(recipe);
     let plan = plan
         .map_err(|found| checked.failure(found.into_iter().map(Finding::from).collect(), json))?;
     let options = Options {
-        out: Some(out),
+        out: Some(out.clone()),
         resume: args.resume,
         limit: args.limit,
         recipe: checked.texts.clone(),
@@ -78,6 +81,9 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     progress.clear();
     let summary = ended.map_err(|failure| failed(&failure, &checked, recipe, json))?;
     system::tell(&words(&summary));
+    if let Some(profile) = profile {
+        profile.end(&out, json)?;
+    }
     match json {
         true => system::say(&format!(
             "{}\n",

@@ -5,6 +5,7 @@
 //! cd examples
 //! for recipe in digits tabular chars mnist; do mmhc show plan $recipe.mmh > /tmp/$recipe.json; done
 //! mmhc show plan - < ../runtime/cpu/hot/layers.mmh > /tmp/layers.json
+//! for w in a b c d; do mmh-bench --workload $w --count 1 --data /tmp/$w; mmhc show plan /tmp/$w/$w.mmh > /tmp/$w.json; done
 //! cargo run -p mmh-cpu --release --example hot -- ../runtime/cpu/hot/examples.kernel /tmp/*.json
 //! ```
 
@@ -71,7 +72,7 @@ fn check(set: &str, paths: &[String]) -> Result<(), String> {
 fn write(set: &str, paths: &[String]) -> Result<(), String> {
     let all = collect(BTreeSet::new(), paths)?;
     let texts: Vec<String> = all.iter().map(Kernel::to_string).collect();
-    let head = "# Kernels of the examples and of layers.mmh, compiled by the build. Written by the example `hot`.\n";
+    let head = "# Kernels of the examples, of the workloads of benches and of layers.mmh, compiled by the build. Written by the example `hot`.\n";
     std::fs::write(set, head.to_string() + &texts.concat()).map_err(|e| format!("{set}: {e}"))
 }
 

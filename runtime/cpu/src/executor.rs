@@ -5,25 +5,30 @@
 )]
 
 use crate::contract::Context;
+use crate::dots::{are_dots, dots};
 use crate::isa::Isa;
-use crate::jit::{Compiled, Jit, compile};
-use crate::launch::{MOST, Memory, map};
+use crate::jit::{Jit, compile};
+use crate::launch::{MOST, Map, Memory, SERIAL};
 use crate::memory::AlignedBuffer;
-use crate::pool::Pool;
-use crate::reduce::{Entries, arg_max, reduce};
+use crate::pool::{FloatEnvironment, Pool};
+use crate::reduce::{Entries, Reduction, arg_max};
 use crate::steps;
+use crate::trace::Trace;
 use mmh_ir::device::{Device, Executable, Feed, RunError, State, Tensor};
 use mmh_ir::plan::{Program, StateDecl};
 use mmh_ir::{DType, Input};
-use mmh_lower::schedule::{Home, Output, Schedule, Step};
+use mmh_lower::schedule::{Home, KernelId, Output, Schedule, Step};
 use mmh_lower::{View, lower};
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The processor, with a number of threads and an instruction set.
 pub struct Cpu {
     pool: Arc<Pool>,
     isa: Isa,
+    trace: Option<Arc<Trace>>,
 }
 
 impl Cpu {
@@ -34,6 +39,16 @@ impl Cpu {
         Self {
             pool: Arc::new(Pool::new(threads)),
             isa: Isa::best(ceiling),
+            trace: None,
+        }
+    }
+
+    /// Reports the time of every step to `trace`.
+    #[must_use]
+    pub fn traced(self, trace: Arc<Trace>) -> Self {
+        Self {
+            trace: Some(trace),
+            ..self
         }
     }
 
@@ -51,14 +66,12 @@ impl Cpu {
         let mut loaded = self.prepare(program)?;
         loaded.run(state, feed)?;
         let mut times = vec![Duration::ZERO; loaded.schedule.steps.len()];
-        let keys = words(feed);
         for _ in 0..runs {
-            let memory = loaded.memory(state, feed, &keys)?;
-            let context = Context::new(&loaded.pool, loaded.isa)
-                .map_err(|e| RunError::Device(e.to_string()))?;
+            loaded.locate(state, feed)?;
+            let context = loaded.context()?;
             for (at, time) in times.iter_mut().enumerate() {
                 let began = Instant::now();
-                loaded.step(&context, &memory, at)?;
+                loaded.step(&context, at)?;
                 *time += began.elapsed();
             }
         }
@@ -134,25 +147,62 @@ impl Cpu {
             })
             .collect();
         let (compiled, jit) = compile(self.isa, &kernels).map_err(RunError::Device)?;
-        let arena = AlignedBuffer::zeroed(schedule.arena.div_ceil(4));
+        let bytes: Vec<usize> = schedule.buffers.iter().map(|b| b.dtype.bytes()).collect();
+        let ready = schedule.steps.iter().zip(&more).map(|(step, more)| {
+            let entry = |kernel: KernelId| compiled[kernel.0 as usize].entry;
+            match step {
+                Step::Map(s) => Ready::Map(Map::new(entry(s.kernel), &s.loops, &s.args, &bytes)),
+                Step::Reduce(s) => {
+                    let write = entry(s.kernel);
+                    let more = more.map_or(write, |k| compiled[k].entry);
+                    let entries = Entries { write, more };
+                    Ready::Reduce(Reduction::new(self.isa, entries, s, &bytes))
+                }
+                Step::Contract(s) if are_dots(s) => Ready::Dots,
+                _ => Ready::Other,
+            }
+        });
+        let ready = ready.collect();
+        let trace = self.trace.as_ref().map(|trace| {
+            let texts = schedule.steps.iter().map(mmh_lower::step_text).collect();
+            let name = format!("program of {} rows", program.batch);
+            (Arc::clone(trace), trace.program(name, texts))
+        });
         Ok(Loaded {
+            trace,
+            ready,
+            memory: Memory {
+                base: vec![std::ptr::null_mut(); bytes.len()],
+                elements: schedule.buffers.iter().map(|b| b.elements).collect(),
+                bytes,
+            },
+            arena: AlignedBuffer::zeroed(schedule.arena.div_ceil(4)),
             schedule,
-            compiled,
-            more,
             _jit: jit,
-            arena,
             pool: Arc::clone(&self.pool),
             isa: self.isa,
         })
     }
 }
 
+/// A step as far as it can be prepared before its first run.
+enum Ready {
+    Map(Map),
+    Reduce(Reduction),
+    /// A contraction to single numbers.
+    Dots,
+    Other,
+}
+
 struct Loaded {
+    /// Who is told of times, and the number of this program there.
+    trace: Option<(Arc<Trace>, usize)>,
     schedule: Schedule,
-    compiled: Vec<Compiled>,
-    /// Per step, the kernel that folds onto memory.
-    more: Vec<Option<usize>>,
-    /// Owns the code behind `compiled` that the build did not bring.
+    /// One for each step.
+    ready: Vec<Ready>,
+    /// Where buffers lie; looked up anew in every run.
+    memory: Memory,
+    /// Owns the code that the build did not bring.
     _jit: Option<Jit>,
     arena: AlignedBuffer,
     pool: Arc<Pool>,
@@ -164,72 +214,77 @@ unsafe impl Send for Loaded {}
 
 impl Executable for Loaded {
     fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
-        let keys = words(feed);
-        let memory = self.memory(state, feed, &keys)?;
-        let context =
-            Context::new(&self.pool, self.isa).map_err(|e| RunError::Device(e.to_string()))?;
-        for at in 0..self.schedule.commit {
-            self.step(&context, &memory, at)?;
-        }
-        for (guard, view) in self.schedule.guards.iter().enumerate() {
-            if !is_finite(&memory, view) {
-                return Err(RunError::NotFinite { guard });
+        let _environment = FloatEnvironment::enter();
+        self.locate(state, feed)?;
+        match &self.trace {
+            None => self.steps(&mut |_, _| {})?,
+            Some((trace, number)) => {
+                let mut laps = Vec::with_capacity(self.schedule.steps.len() + 1);
+                let mut start = Instant::now();
+                let done = self.steps(&mut |step, kind| {
+                    let end = Instant::now();
+                    laps.push((step, kind, start, end));
+                    start = end;
+                });
+                trace.run(*number, &laps);
+                done?;
             }
         }
-        for at in self.schedule.commit..self.schedule.steps.len() {
-            self.step(&context, &memory, at)?;
-        }
-        Ok(self
-            .schedule
-            .results
-            .iter()
-            .map(|o| collect(&memory, o))
-            .collect())
+        let results = self.schedule.results.iter();
+        Ok(results.map(|o| collect(&self.memory, o)).collect())
     }
 }
 
 impl Loaded {
-    fn step(&self, context: &Context<'_>, memory: &Memory, at: usize) -> Result<(), RunError> {
-        match &self.schedule.steps[at] {
-            Step::Map(s) => map(
-                &self.pool,
-                memory,
-                self.compiled[s.kernel.0 as usize].entry,
-                &s.loops,
-                &s.args,
-            ),
-            Step::Reduce(s) => {
-                let write = self.compiled[s.kernel.0 as usize].entry;
-                let more = self.more[at].map_or(write, |k| self.compiled[k].entry);
-                reduce(&self.pool, memory, Entries { write, more }, s);
-            }
-            Step::ArgMax(s) => arg_max(memory, s),
-            Step::Contract(s) => steps::contract(context, memory, s)?,
-            Step::Conv(s) => steps::conv(context, memory, s)?,
-            Step::ConvWeight(s) => steps::conv_weight(context, memory, s)?,
-            Step::Scatter(s) => steps::scatter(context, memory, s)?,
-            Step::Gather(s) => steps::gather(memory, s)?,
-            Step::Random(s) => steps::random(&self.pool, memory, s)?,
-            Step::Sample(s) => steps::sample(&self.pool, memory, s),
-            Step::Window(s) => steps::window(&self.pool, memory, s),
+    fn context(&self) -> Result<Context<'_>, RunError> {
+        Context::new(&self.pool, self.isa).map_err(|e| RunError::Device(e.to_string()))
+    }
+
+    /// Runs all steps, the guards ahead of those that write state; `done` is told of each one's end.
+    fn steps(&self, done: &mut dyn FnMut(Option<usize>, &'static str)) -> Result<(), RunError> {
+        let context = self.context()?;
+        let steps = &self.schedule.steps;
+        for (at, step) in steps.iter().enumerate().take(self.schedule.commit) {
+            self.step(&context, at)?;
+            done(Some(at), step.name());
+        }
+        let guard = first_not_finite(&self.pool, &self.memory, &self.schedule.guards);
+        done(None, "guards");
+        if let Some(guard) = guard {
+            return Err(RunError::NotFinite { guard });
+        }
+        for (at, step) in steps.iter().enumerate().skip(self.schedule.commit) {
+            self.step(&context, at)?;
+            done(Some(at), step.name());
         }
         Ok(())
     }
 
-    /// Where every buffer lies in this run; what is fed must have the promised type and length.
-    fn memory(
-        &mut self,
-        state: &mut State,
-        feed: &Feed,
-        keys: &[Vec<i32>],
-    ) -> Result<Memory, RunError> {
-        let mut memory = Memory {
-            base: Vec::new(),
-            bytes: Vec::new(),
-            elements: Vec::new(),
-        };
+    fn step(&self, context: &Context<'_>, at: usize) -> Result<(), RunError> {
+        let (pool, memory) = (&*self.pool, &self.memory);
+        match (&self.schedule.steps[at], &self.ready[at]) {
+            (_, Ready::Map(map)) => map.run(pool, memory),
+            (_, Ready::Reduce(reduction)) => reduction.run(pool, memory),
+            (Step::Contract(s), Ready::Dots) => dots(pool, self.isa, memory, s),
+            (Step::ArgMax(s), _) => arg_max(memory, s),
+            (Step::Contract(s), _) => steps::contract(context, memory, s)?,
+            (Step::Conv(s), _) => steps::conv(context, memory, s)?,
+            (Step::ConvWeight(s), _) => steps::conv_weight(context, memory, s)?,
+            (Step::Scatter(s), _) => steps::scatter(context, memory, s)?,
+            (Step::Gather(s), _) => steps::gather(pool, memory, s)?,
+            (Step::Random(s), _) => steps::random(pool, memory, s)?,
+            (Step::Sample(s), _) => steps::sample(pool, memory, s),
+            (Step::Window(s), _) => steps::window(pool, memory, s),
+            // Every one of them was made ready when the program was loaded.
+            (Step::Map(_) | Step::Reduce(_), _) => {}
+        }
+        Ok(())
+    }
+
+    /// Finds where every buffer lies in this run; what is fed must have the promised type and length.
+    fn locate(&mut self, state: &mut State, feed: &Feed) -> Result<(), RunError> {
         let arena = self.arena.as_mut_ptr().cast::<u8>();
-        for buffer in &self.schedule.buffers {
+        for (buffer, place) in self.schedule.buffers.iter().zip(&mut self.memory.base) {
             let base = match buffer.home {
                 Home::Arena(at) => Some(arena.wrapping_add(at)),
                 Home::Input(Input::State(n)) => state
@@ -247,34 +302,25 @@ impl Loaded {
                 Home::Input(Input::Rows) => (feed.rows.len() >= buffer.elements)
                     .then(|| feed.rows.as_ptr().cast_mut().cast()),
                 Home::Input(Input::Step) => Some(std::ptr::from_ref(&feed.step).cast_mut().cast()),
-                Home::Input(Input::Key(n)) => {
-                    keys.get(n as usize).map(|k| k.as_ptr().cast_mut().cast())
-                }
+                // The words of a key are read as i32.
+                Home::Input(Input::Key(n)) => feed
+                    .keys
+                    .get(n as usize)
+                    .map(|k| k.as_ptr().cast_mut().cast()),
                 Home::Input(Input::Scalar(n)) => feed
                     .scalars
                     .get(n as usize)
                     .map(|s| std::ptr::from_ref(s).cast_mut().cast()),
             };
-            let Some(base) = base else {
-                return Err(RunError::Device(format!(
+            *place = base.ok_or_else(|| {
+                RunError::Device(format!(
                     "{:?} does not fit what the program takes",
                     buffer.home
-                )));
-            };
-            memory.base.push(base);
-            memory.bytes.push(buffer.dtype.bytes());
-            memory.elements.push(buffer.elements);
+                ))
+            })?;
         }
-        Ok(memory)
+        Ok(())
     }
-}
-
-/// Keys as the i32 words that programs read.
-fn words(feed: &Feed) -> Vec<Vec<i32>> {
-    feed.keys
-        .iter()
-        .map(|k| k.iter().map(|w| w.cast_signed()).collect())
-        .collect()
 }
 
 fn pointer(tensor: &Tensor, dtype: DType, elements: usize) -> Option<*mut u8> {
@@ -316,22 +362,53 @@ fn walk(view: &View, mut each: impl FnMut(isize)) {
     }
 }
 
-fn is_finite(memory: &Memory, view: &View) -> bool {
+/// The first guard that holds a NaN or infinity. Large ones are looked through by all threads, each where it wrote.
+fn first_not_finite(pool: &Pool, memory: &Memory, guards: &[View]) -> Option<usize> {
+    let first = AtomicUsize::new(usize::MAX);
+    let large = |view: &View| view.elements() >= SERIAL;
+    let tasks = if guards.iter().any(large) {
+        pool.threads()
+    } else {
+        1
+    };
+    pool.run(tasks, &|task| {
+        for (guard, view) in guards.iter().enumerate() {
+            let part = if large(view) {
+                let share = view.elements().div_ceil(tasks).next_multiple_of(16);
+                task * share..(task + 1) * share
+            } else {
+                0..if task == 0 { view.elements() } else { 0 }
+            };
+            if !is_finite(memory, view, part) {
+                first.fetch_min(guard, Ordering::Relaxed);
+            }
+        }
+    });
+    Some(first.into_inner()).filter(|&guard| guard != usize::MAX)
+}
+
+/// Whether the elements of `part`, counted through the view, are finite.
+fn is_finite(memory: &Memory, view: &View, part: Range<usize>) -> bool {
     let base = memory.base[view.buffer.index()].cast::<f32>();
     let elements = memory.elements[view.buffer.index()];
     if view.elements() == elements && view.offset == 0 {
         // SAFETY: the whole buffer, of f32 elements.
         let all = unsafe { std::slice::from_raw_parts(base, elements) };
-        return all.chunks(1024).all(|c| {
+        let part = part.start.min(elements)..part.end.min(elements);
+        return all[part].chunks(1024).all(|c| {
             c.iter().fold(0u32, |seen, x| {
                 seen | u32::from(x.to_bits() & 0x7f80_0000 == 0x7f80_0000)
             }) == 0
         });
     }
-    let mut finite = true;
-    // SAFETY: a view addresses elements of its buffer only.
+    let (mut finite, mut number) = (true, 0);
     walk(view, |at| {
-        finite &= unsafe { base.wrapping_add(view.offset).wrapping_offset(at).read() }.is_finite()
+        if part.contains(&number) {
+            // SAFETY: a view addresses elements of its buffer only.
+            finite &=
+                unsafe { base.wrapping_add(view.offset).wrapping_offset(at).read() }.is_finite();
+        }
+        number += 1;
     });
     finite
 }

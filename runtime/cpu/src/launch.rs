@@ -8,12 +8,13 @@ use crate::jit::Code;
 use crate::pool::Pool;
 use mmh_lower::kernel::{PARAMETERS, PLACES};
 use mmh_lower::schedule::Arg;
+use std::ops::Range;
 
 /// Operands and loops of a kernel at most.
 pub(crate) const MOST: usize = PLACES;
 
 /// Elements of a kernel below which waking another thread costs more than it saves.
-const SERIAL: usize = 6_000;
+pub(crate) const SERIAL: usize = 6_000;
 
 /// Base pointers and element sizes of a schedule's buffers.
 pub(crate) struct Memory {
@@ -40,11 +41,10 @@ impl Memory {
     }
 }
 
-/// A kernel with its operands, ready to run on parts of its loops.
+/// A kernel with its operands' strides, made once for a step.
 #[derive(Clone)]
-pub(crate) struct Launch {
+pub(crate) struct Form {
     entry: Code,
-    pub(crate) pointers: [*mut u8; MOST],
     pub(crate) row: [i64; MOST],
     pub(crate) column: [i64; MOST],
     /// Places, then constants.
@@ -52,13 +52,12 @@ pub(crate) struct Launch {
     pub(crate) count: usize,
 }
 
-impl Launch {
+impl Form {
     pub(crate) fn new(entry: Code) -> Self {
         let mut index = [0; MOST + PARAMETERS];
         index[PLACES..].copy_from_slice(&entry.constants);
         Self {
             entry,
-            pointers: [std::ptr::null_mut(); MOST],
             row: [0; MOST],
             column: [0; MOST],
             index,
@@ -66,27 +65,59 @@ impl Launch {
         }
     }
 
-    /// Adds an operand: its first element and byte strides along rows and columns.
-    pub(crate) fn push(&mut self, pointer: *mut u8, row: i64, column: i64) {
-        self.pointers[self.count] = pointer;
+    /// Adds an operand by its byte strides along rows and columns.
+    pub(crate) fn push(&mut self, row: i64, column: i64) {
         self.row[self.count] = row;
         self.column[self.count] = column;
         self.count += 1;
     }
 
-    /// Runs over `rows` rows and `columns` columns from the current pointers.
-    pub(crate) fn run(&self, rows: usize, columns: usize) {
+    /// Runs over `rows` rows and `columns` columns from `pointers`, at the places of `index`.
+    pub(crate) fn run(
+        &self,
+        pointers: &[*mut u8; MOST],
+        index: &[i32; MOST + PARAMETERS],
+        rows: usize,
+        columns: usize,
+    ) {
         // SAFETY: pointers and strides stay inside their buffers for these rows and columns (the schedule's loops).
         unsafe {
             (self.entry.function)(
-                self.pointers.as_ptr(),
+                pointers.as_ptr(),
                 self.row.as_ptr(),
                 self.column.as_ptr(),
                 rows as i64,
                 columns as i64,
-                self.index.as_ptr(),
+                index.as_ptr(),
             );
         }
+    }
+}
+
+/// A kernel with all its operands, for one call.
+pub(crate) struct Launch {
+    pub(crate) form: Form,
+    pub(crate) pointers: [*mut u8; MOST],
+}
+
+impl Launch {
+    pub(crate) fn new(entry: Code) -> Self {
+        Self {
+            form: Form::new(entry),
+            pointers: [std::ptr::null_mut(); MOST],
+        }
+    }
+
+    /// Adds an operand: its first element and byte strides along rows and columns.
+    pub(crate) fn push(&mut self, pointer: *mut u8, row: i64, column: i64) {
+        self.pointers[self.form.count] = pointer;
+        self.form.push(row, column);
+    }
+
+    /// Runs over `rows` rows and `columns` columns from the current pointers.
+    pub(crate) fn run(&self, rows: usize, columns: usize) {
+        self.form
+            .run(&self.pointers, &self.form.index, rows, columns);
     }
 }
 
@@ -98,123 +129,121 @@ pub(crate) fn places(mut flat: usize, sizes: &[usize], out: &mut [usize]) {
     }
 }
 
-/// Runs a kernel over nested loops; `args` are its operands in order.
-pub(crate) fn map(pool: &Pool, memory: &Memory, entry: Code, loops: &[usize], args: &[Arg]) {
-    let depth = loops.len();
-    let (rows, columns) = (loops[depth - 2], loops[depth - 1]);
-    let outer = &loops[..depth - 2];
-    let all_rows: usize = outer.iter().product::<usize>() * rows;
-    let elements = all_rows * columns;
-    if elements == 0 {
-        return;
-    }
-    let mut base = Launch::new(entry);
-    for arg in args {
-        let size = memory.size(arg) as i64;
-        base.push(
-            memory.at(arg),
-            arg.strides[depth - 2] as i64 * size,
-            arg.strides[depth - 1] as i64 * size,
-        );
-    }
-    let outer_strides: Vec<Vec<isize>> = args
-        .iter()
-        .map(|a| {
-            a.strides[..depth - 2]
-                .iter()
-                .map(|s| s * memory.size(a) as isize)
-                .collect()
-        })
-        .collect();
-    let tasks = if elements < SERIAL {
-        1
-    } else {
-        pool.threads().min(elements / (SERIAL / 2)).max(1)
-    };
-    if all_rows < tasks * 2 && columns >= tasks * 64 {
-        let width = columns.div_ceil(tasks).next_multiple_of(16);
-        let shared = Shared(&base);
-        let run = |task: usize| {
-            let (from, to) = (
-                (task * width).min(columns),
-                ((task + 1) * width).min(columns),
-            );
-            span(
-                shared.get(),
-                &outer_strides,
-                outer,
-                rows,
-                0..all_rows,
-                from..to,
-            );
-        };
-        return pool.run(columns.div_ceil(width), &run);
-    }
-    let share = all_rows.div_ceil(tasks);
-    let shared = Shared(&base);
-    let run = |task: usize| {
-        let (from, to) = (
-            (task * share).min(all_rows),
-            ((task + 1) * share).min(all_rows),
-        );
-        span(
-            shared.get(),
-            &outer_strides,
-            outer,
-            rows,
-            from..to,
-            0..columns,
-        );
-    };
-    if tasks == 1 {
-        run(0)
-    } else {
-        pool.run(tasks, &run)
-    }
-}
-
-/// Lets threads read a launch, each taking a copy.
-struct Shared<'a>(&'a Launch);
-
-// SAFETY: the launch is only read.
-unsafe impl Sync for Shared<'_> {}
-
-impl Shared<'_> {
-    fn get(&self) -> &Launch {
-        self.0
-    }
-}
-
-/// Runs part of the rows (counted through all outer loops) and part of the columns.
-fn span(
-    base: &Launch,
-    strides: &[Vec<isize>],
-    outer: &[usize],
+/// A map step, ready to run: a kernel over nested loops.
+pub(crate) struct Map {
+    form: Form,
+    /// Buffer and first byte of each operand.
+    starts: Vec<(usize, usize)>,
+    outer: Vec<usize>,
+    /// Byte strides along the outer loops, operand by operand.
+    strides: Vec<isize>,
     rows: usize,
-    part: std::ops::Range<usize>,
-    columns: std::ops::Range<usize>,
-) {
-    let mut at = part.start;
-    let mut place = [0usize; MOST];
-    while at < part.end {
-        let (block, row) = (at / rows, at % rows);
-        let count = (rows - row).min(part.end - at);
-        let mut launch = base.clone();
-        places(block, outer, &mut place[..outer.len()]);
-        for (n, strides) in strides.iter().enumerate() {
-            let mut offset = row as isize * launch.row[n] as isize
-                + columns.start as isize * launch.column[n] as isize;
-            for (p, stride) in place.iter().zip(strides) {
-                offset += *p as isize * stride;
+    columns: usize,
+}
+
+/// First elements of a step's operands in this run.
+struct Bases([*mut u8; MOST]);
+
+// SAFETY: threads copy the pointers and write disjoint elements behind them.
+unsafe impl Sync for Bases {}
+
+impl Bases {
+    fn get(&self) -> &[*mut u8; MOST] {
+        &self.0
+    }
+}
+
+impl Map {
+    /// `args` are the kernel's operands in order, `bytes` the element sizes of all buffers.
+    pub(crate) fn new(entry: Code, loops: &[usize], args: &[Arg], bytes: &[usize]) -> Self {
+        let depth = loops.len();
+        let size = |arg: &Arg| bytes[arg.buffer.index()];
+        let mut form = Form::new(entry);
+        for arg in args {
+            let bytes = size(arg) as i64;
+            form.push(
+                arg.strides[depth - 2] as i64 * bytes,
+                arg.strides[depth - 1] as i64 * bytes,
+            );
+        }
+        let strides = args.iter().flat_map(|a| {
+            let bytes = size(a) as isize;
+            a.strides[..depth - 2].iter().map(move |s| s * bytes)
+        });
+        Self {
+            form,
+            starts: args
+                .iter()
+                .map(|a| (a.buffer.index(), a.offset * size(a)))
+                .collect(),
+            outer: loops[..depth - 2].to_vec(),
+            strides: strides.collect(),
+            rows: loops[depth - 2],
+            columns: loops[depth - 1],
+        }
+    }
+
+    /// Runs it, on all threads where that pays.
+    pub(crate) fn run(&self, pool: &Pool, memory: &Memory) {
+        let all_rows: usize = self.outer.iter().product::<usize>() * self.rows;
+        let columns = self.columns;
+        let elements = all_rows * columns;
+        if elements == 0 {
+            return;
+        }
+        let mut bases = Bases([std::ptr::null_mut(); MOST]);
+        for (base, (buffer, start)) in bases.0.iter_mut().zip(&self.starts) {
+            *base = memory.base[*buffer].wrapping_add(*start);
+        }
+        let tasks = if elements < SERIAL {
+            1
+        } else {
+            pool.threads().min(elements / (SERIAL / 2)).max(1)
+        };
+        if tasks == 1 {
+            return self.span(bases.get(), 0..all_rows, 0..columns);
+        }
+        if all_rows < tasks * 2 && columns >= tasks * 64 {
+            let width = columns.div_ceil(tasks).next_multiple_of(16);
+            return pool.run(columns.div_ceil(width), &|task| {
+                let part = (task * width).min(columns)..((task + 1) * width).min(columns);
+                self.span(bases.get(), 0..all_rows, part);
+            });
+        }
+        let share = all_rows.div_ceil(tasks);
+        pool.run(tasks, &|task| {
+            let part = (task * share).min(all_rows)..((task + 1) * share).min(all_rows);
+            self.span(bases.get(), part, 0..columns);
+        });
+    }
+
+    /// Runs part of the rows (counted through all outer loops) and part of the columns.
+    fn span(&self, bases: &[*mut u8; MOST], part: Range<usize>, columns: Range<usize>) {
+        let (rows, depth) = (self.rows, self.outer.len());
+        let mut at = part.start;
+        let mut place = [0usize; MOST];
+        let mut index = self.form.index;
+        while at < part.end {
+            let (block, row) = (at / rows, at % rows);
+            let count = (rows - row).min(part.end - at);
+            places(block, &self.outer, &mut place[..depth]);
+            let mut pointers = *bases;
+            for (n, pointer) in pointers.iter_mut().enumerate().take(self.form.count) {
+                let mut offset = row as isize * self.form.row[n] as isize
+                    + columns.start as isize * self.form.column[n] as isize;
+                let strides = &self.strides[n * depth..(n + 1) * depth];
+                for (p, stride) in place.iter().zip(strides) {
+                    offset += *p as isize * stride;
+                }
+                *pointer = pointer.wrapping_offset(offset);
             }
-            launch.pointers[n] = launch.pointers[n].wrapping_offset(offset);
+            index[0] = row as i32;
+            index[1] = columns.start as i32;
+            for (i, p) in place[..depth].iter().enumerate() {
+                index[2 + i] = *p as i32;
+            }
+            self.form.run(&pointers, &index, count, columns.len());
+            at += count;
         }
-        launch.index[0] = row as i32;
-        launch.index[1] = columns.start as i32;
-        for (i, p) in place[..outer.len()].iter().enumerate() {
-            launch.index[2 + i] = *p as i32;
-        }
-        launch.run(count, columns.len());
-        at += count;
     }
 }

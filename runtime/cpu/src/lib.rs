@@ -5,6 +5,7 @@
 //! [`memory`] lends aligned scratch buffers.
 
 pub mod contract;
+mod dots;
 mod executor;
 pub mod isa;
 mod jit;
@@ -14,5 +15,6 @@ pub mod pool;
 mod reduce;
 mod simd;
 mod steps;
+pub mod trace;
 
 pub use executor::Cpu;

@@ -7,20 +7,20 @@
     reason = "kernels and lanes are addressed by pointer inside scratch memory and buffers"
 )]
 
+use crate::isa::Isa;
 use crate::jit::Code;
-use crate::launch::{Launch, MOST, Memory, places};
+use crate::launch::{Launch, MOST, Memory, SERIAL, places};
 use crate::memory::scratch;
 use crate::pool::Pool;
 use mmh_lower::kernel::Mode;
-use mmh_lower::schedule::{ArgMaxStep, Loop, ReduceStep};
+use mmh_lower::schedule::{Arg, ArgMaxStep, ReduceStep};
 use mmh_numerics::reduce::{BLOCK, LANES};
+use std::ops::Deref;
 
 /// Floats of scratch a rows-form tile fills.
 const TILE: usize = 8_192;
 /// Floats of lanes per root and thread in columns form.
 const LANE_FLOATS: usize = 16_384;
-/// Elements below which one thread does it all.
-const SERIAL: usize = 6_000;
 
 /// Folds `b` onto `a`, element by element.
 #[inline(always)]
@@ -110,6 +110,40 @@ fn fold_line(fold: Mode, line: &mut [f32]) -> f32 {
     line[0]
 }
 
+/// How rows are folded on this machine: the same code, compiled for wider vectors where there are some.
+#[derive(Clone, Copy)]
+enum Lines {
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+}
+
+impl Lines {
+    /// `isa` is admitted.
+    fn of(isa: Isa) -> Self {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 | Isa::Avx512 => Self::Avx2,
+            _ => Self::Plain,
+        }
+    }
+
+    fn fold(self, fold: Mode, line: &mut [f32]) -> f32 {
+        match self {
+            Self::Plain => fold_line(fold, line),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `of` gives this for instruction sets that are admitted and hold AVX2.
+            Self::Avx2 => unsafe { fold_line_avx2(fold, line) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn fold_line_avx2(fold: Mode, line: &mut [f32]) -> f32 {
+    fold_line(fold, line)
+}
+
 fn empty(fold: Mode) -> f32 {
     match fold {
         Mode::Sum | Mode::Write => 0.0,
@@ -132,23 +166,33 @@ pub(crate) struct Entries {
     pub(crate) more: Code,
 }
 
-/// Loop sizes and byte strides of a step, split by role.
-struct Frame<'a> {
-    step: &'a ReduceStep,
+/// An operand: its buffer and first byte, byte strides of kept loops, of reduced loops, of the column.
+struct Operand {
+    buffer: usize,
+    start: usize,
+    kept: Vec<isize>,
+    reduced: Vec<isize>,
+    column: isize,
+}
+
+/// A reduction, ready to run: loop sizes and byte strides of a step, split by role.
+pub(crate) struct Reduction {
+    entries: Entries,
+    fold: Mode,
+    /// Whether each loop is reduced, outermost first.
+    roles: Vec<bool>,
     kept: Vec<usize>,
     reduced: Vec<usize>,
     columns: usize,
     is_rows: bool,
-    /// Per load: first byte, byte strides of kept loops, of reduced loops, of the column.
-    loads: Vec<(*mut u8, Vec<isize>, Vec<isize>, isize)>,
-    results: Vec<(*mut u8, Vec<isize>, isize)>,
+    loads: Vec<Operand>,
+    results: Vec<Operand>,
+    lines: Lines,
 }
 
-// SAFETY: pointers are only read, or written at elements that belong to one task.
-unsafe impl Sync for Frame<'_> {}
-
-impl<'a> Frame<'a> {
-    fn new(memory: &Memory, step: &'a ReduceStep) -> Self {
+impl Reduction {
+    /// `bytes` are the element sizes of all buffers.
+    pub(crate) fn new(isa: Isa, entries: Entries, step: &ReduceStep, bytes: &[usize]) -> Self {
         let is_rows = step.loops.last().is_some_and(|l| l.reduced);
         let column = if is_rows {
             None
@@ -156,43 +200,40 @@ impl<'a> Frame<'a> {
             Some(step.loops.len() - 1)
         };
         let pick = |want: bool| -> Vec<usize> {
-            step.loops
-                .iter()
-                .enumerate()
+            let loops = step.loops.iter().enumerate();
+            loops
                 .filter(|(i, l)| l.reduced == want && Some(*i) != column)
                 .map(|(i, _)| i)
                 .collect()
         };
         let (kept, reduced) = (pick(false), pick(true));
-        let strides = |arg: &mmh_lower::schedule::Arg, at: &[usize]| -> Vec<isize> {
-            at.iter()
-                .map(|&i| arg.strides[i] * memory.size(arg) as isize)
-                .collect()
+        let operand = |arg: &Arg| {
+            let size = bytes[arg.buffer.index()];
+            let strides = |at: &[usize]| {
+                at.iter()
+                    .map(|&i| arg.strides[i] * size as isize)
+                    .collect::<Vec<isize>>()
+            };
+            Operand {
+                buffer: arg.buffer.index(),
+                start: arg.offset * size,
+                kept: strides(&kept),
+                reduced: strides(&reduced),
+                column: column.map_or(0, |c| arg.strides[c] * size as isize),
+            }
         };
-        let column_stride = |arg: &mmh_lower::schedule::Arg| {
-            column.map_or(0, |c| arg.strides[c] * memory.size(arg) as isize)
-        };
-        let loads = step.loads.iter().map(|a| {
-            (
-                memory.at(a),
-                strides(a, &kept),
-                strides(a, &reduced),
-                column_stride(a),
-            )
-        });
-        let results = step
-            .results
-            .iter()
-            .map(|a| (memory.at(a), strides(a, &kept), column_stride(a)));
         let size = |at: &[usize]| at.iter().map(|&i| step.loops[i].size).collect::<Vec<_>>();
         Self {
-            loads: loads.collect(),
-            results: results.collect(),
+            entries,
+            fold: step.fold,
+            roles: step.loops.iter().map(|l| l.reduced).collect(),
+            loads: step.loads.iter().map(operand).collect(),
+            results: step.results.iter().map(operand).collect(),
             kept: size(&kept),
             reduced: size(&reduced),
             columns: column.map_or(1, |c| step.loops[c].size),
             is_rows,
-            step,
+            lines: Lines::of(isa),
         }
     }
 
@@ -204,6 +245,56 @@ impl<'a> Frame<'a> {
         self.reduced.iter().product()
     }
 
+    /// Carries it out.
+    pub(crate) fn run(&self, pool: &Pool, memory: &Memory) {
+        let mut frame = Frame {
+            reduction: self,
+            loads: [std::ptr::null_mut(); MOST],
+            results: [std::ptr::null_mut(); MOST],
+        };
+        let first = |o: &Operand| memory.base[o.buffer].wrapping_add(o.start);
+        for (pointer, load) in frame.loads.iter_mut().zip(&self.loads) {
+            *pointer = first(load);
+        }
+        for (pointer, result) in frame.results.iter_mut().zip(&self.results) {
+            *pointer = first(result);
+        }
+        if self.is_rows {
+            rows_form(pool, &frame, self.entries)
+        } else {
+            columns_form(pool, &frame, self.entries)
+        }
+    }
+}
+
+/// A reduction with the first elements of its operands in this run.
+struct Frame<'a> {
+    reduction: &'a Reduction,
+    loads: [*mut u8; MOST],
+    results: [*mut u8; MOST],
+}
+
+// SAFETY: pointers are only read, or written at elements that belong to one task.
+unsafe impl Sync for Frame<'_> {}
+
+impl Deref for Frame<'_> {
+    type Target = Reduction;
+
+    fn deref(&self) -> &Reduction {
+        self.reduction
+    }
+}
+
+/// Bytes from the first element to the one at `places`.
+fn offset(places: &[usize], strides: &[isize]) -> isize {
+    places
+        .iter()
+        .zip(strides)
+        .map(|(p, s)| *p as isize * s)
+        .sum()
+}
+
+impl Frame<'_> {
     /// A launch whose operands stand at kept place `item` and reduced place `flat`; rows run along the innermost
     /// reduced loop (columns form) or along it as columns (rows form).
     fn launch(&self, entry: Code, item: usize, flat: usize) -> Launch {
@@ -212,22 +303,15 @@ impl<'a> Frame<'a> {
         let mut reduced = [0usize; MOST];
         places(item, &self.kept, &mut kept[..self.kept.len()]);
         places(flat, &self.reduced, &mut reduced[..self.reduced.len()]);
-        for (base, kept_strides, reduced_strides, column) in &self.loads {
-            let mut offset = 0isize;
-            kept.iter()
-                .zip(kept_strides)
-                .for_each(|(p, s)| offset += *p as isize * s);
-            reduced
-                .iter()
-                .zip(reduced_strides)
-                .for_each(|(p, s)| offset += *p as isize * s);
-            let inner = reduced_strides.last().copied().unwrap_or(0);
+        for (load, base) in self.reduction.loads.iter().zip(&self.loads) {
+            let from = offset(&kept, &load.kept) + offset(&reduced, &load.reduced);
+            let inner = load.reduced.last().copied().unwrap_or(0);
             let (row, column) = if self.is_rows {
                 (0, inner)
             } else {
-                (inner, *column)
+                (inner, load.column)
             };
-            launch.push(base.wrapping_offset(offset), row as i64, column as i64);
+            launch.push(base.wrapping_offset(from), row as i64, column as i64);
         }
         self.index(&mut launch, &kept, &reduced);
         launch
@@ -235,51 +319,44 @@ impl<'a> Frame<'a> {
 
     /// Places for kernels that ask where they are: rows, columns, then loops from the outside.
     fn index(&self, launch: &mut Launch, kept: &[usize], reduced: &[usize]) {
-        let mut of_loop = Vec::with_capacity(self.step.loops.len());
+        let mut of_loop = [0i32; MOST];
         let (mut k, mut r) = (kept.iter(), reduced.iter());
-        for Loop { reduced, .. } in &self.step.loops {
+        for (place, reduced) in of_loop.iter_mut().zip(&self.roles) {
             let next = if *reduced { r.next() } else { k.next() };
-            of_loop.push(next.copied().unwrap_or(0) as i32);
+            *place = next.copied().unwrap_or(0) as i32;
         }
-        let depth = of_loop.len();
+        let depth = self.roles.len();
         if !self.is_rows {
             of_loop[depth - 1] = 0;
         }
-        launch.index[0] = of_loop[depth - 2];
-        launch.index[1] = of_loop[depth - 1];
-        launch.index[2..depth].copy_from_slice(&of_loop[..depth - 2]);
+        launch.form.index[0] = of_loop[depth - 2];
+        launch.form.index[1] = of_loop[depth - 1];
+        launch.form.index[2..depth].copy_from_slice(&of_loop[..depth - 2]);
     }
 
-    fn write(&self, root: usize, item: usize, column: usize, value: f32) {
+    /// Writes results of an item from `column` on.
+    fn write(&self, root: usize, item: usize, column: usize, values: &[f32]) {
         let mut kept = [0usize; MOST];
         places(item, &self.kept, &mut kept[..self.kept.len()]);
-        let (base, strides, step) = &self.results[root];
-        let mut offset = column as isize * step;
-        kept.iter()
-            .zip(strides)
-            .for_each(|(p, s)| offset += *p as isize * s);
-        // SAFETY: a result element inside its buffer (the schedule's loops), written by one task only.
-        unsafe {
-            base.wrapping_offset(offset)
-                .cast::<f32>()
-                .write(finished(self.step.fold, value))
+        let result = &self.reduction.results[root];
+        let first = self.results[root].wrapping_offset(
+            offset(&kept[..self.kept.len()], &result.kept) + column as isize * result.column,
+        );
+        for (n, value) in values.iter().enumerate() {
+            // SAFETY: a result element inside its buffer (the schedule's loops), written by one task only.
+            unsafe {
+                first
+                    .wrapping_offset(n as isize * result.column)
+                    .cast::<f32>()
+                    .write(finished(self.fold, *value))
+            }
         }
-    }
-}
-
-/// Carries out a reduction.
-pub(crate) fn reduce(pool: &Pool, memory: &Memory, entries: Entries, step: &ReduceStep) {
-    let frame = Frame::new(memory, step);
-    if frame.is_rows {
-        rows_form(pool, &frame, entries)
-    } else {
-        columns_form(pool, &frame, entries)
     }
 }
 
 fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
-    let (items, length, roots) = (frame.items(), frame.length(), frame.results.len());
-    let fold = frame.step.fold;
+    let (items, length, roots) = (frame.items(), frame.length(), frame.reduction.results.len());
+    let fold = frame.fold;
     if frame.reduced.len() == 1 && length <= BLOCK {
         let tile = (TILE / (length * roots).max(1)).clamp(1, items.max(1));
         let parallel = items * length >= SERIAL;
@@ -309,7 +386,7 @@ fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
             let line = &mut space[root * BLOCK..root * BLOCK + (to - from)];
             out.set(
                 (root * items + item) * blocks + block,
-                fold_line(fold, line),
+                frame.lines.fold(fold, line),
             );
         }
     };
@@ -323,7 +400,7 @@ fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
             let start = (root * items + item) * blocks;
             let line = &mut results[start..start + blocks];
             fold_blocks(fold, line, blocks, 1);
-            frame.write(root, item, 0, line[0]);
+            frame.write(root, item, 0, &line[..1]);
         }
     }
 }
@@ -337,12 +414,12 @@ fn short_rows(
     space: &mut [f32],
     fold: Mode,
 ) -> usize {
-    let (length, roots) = (frame.length(), frame.results.len());
+    let (length, roots) = (frame.length(), frame.reduction.results.len());
     let inner = frame.kept.last().copied().unwrap_or(1);
     let count = most.min(inner - item % inner);
     let mut launch = frame.launch(entries.write, item, 0);
-    for (n, (_, kept, _, _)) in frame.loads.iter().enumerate() {
-        launch.row[n] = kept.last().copied().unwrap_or(0) as i64;
+    for (row, load) in launch.form.row.iter_mut().zip(&frame.reduction.loads) {
+        *row = load.kept.last().copied().unwrap_or(0) as i64;
     }
     for root in 0..roots {
         launch.push(
@@ -355,12 +432,8 @@ fn short_rows(
     for root in 0..roots {
         for row in 0..count {
             let start = (root * most + row) * length;
-            frame.write(
-                root,
-                item + row,
-                0,
-                fold_line(fold, &mut space[start..start + length]),
-            );
+            let value = frame.lines.fold(fold, &mut space[start..start + length]);
+            frame.write(root, item + row, 0, &[value]);
         }
     }
     count
@@ -379,7 +452,7 @@ fn fill(
     while at < range.end {
         let count = (inner - at % inner).min(range.end - at);
         let mut launch = frame.launch(entry, item, at);
-        for root in 0..frame.results.len() {
+        for root in 0..frame.reduction.results.len() {
             launch.push(
                 space[root * BLOCK + (at - range.start)..]
                     .as_mut_ptr()
@@ -422,10 +495,10 @@ fn columns_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
     let (items, length, roots, columns) = (
         frame.items(),
         frame.length(),
-        frame.results.len(),
+        frame.reduction.results.len(),
         frame.columns,
     );
-    let fold = frame.step.fold;
+    let fold = frame.fold;
     let width = columns.min((LANE_FLOATS / LANES / roots).max(16));
     let (pieces, blocks) = (columns.div_ceil(width), length.div_ceil(BLOCK).max(1));
     let work = items * length * columns;
@@ -496,9 +569,7 @@ fn columns_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
                 } else {
                     &gather_blocks(fold, &sums, first, roots * width, blocks, here)[..]
                 };
-                for (column, value) in result.iter().enumerate().take(here) {
-                    frame.write(root, item, piece * width + column, *value);
-                }
+                frame.write(root, item, piece * width, &result[..here]);
             }
         }
     }
@@ -556,12 +627,12 @@ fn accumulate(
         while at < end {
             let count = (inner - at % inner).min(end - at);
             let mut launch = frame.launch(entry, item, at);
-            for n in 0..launch.count {
-                let step = launch.column[n] as isize * (piece * cut.width) as isize;
+            for n in 0..launch.form.count {
+                let step = launch.form.column[n] as isize * (piece * cut.width) as isize;
                 launch.pointers[n] = launch.pointers[n].wrapping_offset(step);
             }
-            launch.index[1] = (piece * cut.width) as i32;
-            for root in 0..frame.results.len() {
+            launch.form.index[1] = (piece * cut.width) as i32;
+            for root in 0..frame.reduction.results.len() {
                 let lane = lanes.wrapping_add((root * LANES + (at - group)) * cut.width);
                 launch.push(lane.cast(), (cut.width * 4) as i64, 4);
             }
@@ -576,7 +647,7 @@ fn accumulate(
 fn settle(frame: &Frame<'_>, cut: &Cut, unit: usize, lanes: *mut f32, sums: *mut f32) {
     let block = unit % cut.blocks;
     let rows = BLOCK.min(frame.length() - block * BLOCK);
-    let roots = frame.results.len();
+    let roots = frame.reduction.results.len();
     // SAFETY: the unit's lanes and sums, written by nobody else now.
     let (lanes, sums) = unsafe {
         (
@@ -586,7 +657,7 @@ fn settle(frame: &Frame<'_>, cut: &Cut, unit: usize, lanes: *mut f32, sums: *mut
     };
     for root in 0..roots {
         let own = &mut lanes[root * LANES * cut.width..(root + 1) * LANES * cut.width];
-        tree(frame.step.fold, own, rows.min(LANES), cut.width);
+        tree(frame.fold, own, rows.min(LANES), cut.width);
         sums[root * cut.width..(root + 1) * cut.width].copy_from_slice(&own[..cut.width]);
     }
 }

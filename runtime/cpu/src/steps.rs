@@ -8,7 +8,7 @@ use crate::contract::{
     Absent, Axis, Context, Convolution, Gemm, Operand, Output, Weight, convolution, gemm,
     scatter_rows, weight_gradient,
 };
-use crate::launch::{MOST, Memory, places};
+use crate::launch::{MOST, Memory, SERIAL, places};
 use crate::pool::Pool;
 use mmh_ir::RandomKind;
 use mmh_ir::device::RunError;
@@ -19,6 +19,7 @@ use mmh_lower::schedule::{
 use mmh_lower::view::BufferId;
 use mmh_numerics::random::{Key, Stream, below, normals, uniforms};
 use mmh_numerics::sample::bilinear;
+use std::sync::{Mutex, PoisonError};
 
 /// The elements behind an operand.
 fn read(memory: &Memory, buffer: BufferId, offset: usize) -> &[f32] {
@@ -198,15 +199,15 @@ pub(crate) fn scatter(
     .map_err(failed)
 }
 
-/// Looks up elements; an index outside the table is an error, and nothing else is written.
-pub(crate) fn gather(memory: &Memory, step: &GatherStep) -> Result<(), RunError> {
+/// Looks up elements; an index outside the table is an error.
+pub(crate) fn gather(pool: &Pool, memory: &Memory, step: &GatherStep) -> Result<(), RunError> {
     let depth = step.loops.len();
     let size = memory.size(&step.table);
-    let (table, index, out) = (
-        memory.at(&step.table),
-        memory.at(&step.index).cast::<i32>(),
-        memory.at(&step.out),
+    let (table, index) = (
+        Target(memory.at(&step.table)),
+        Target(memory.at(&step.index)),
     );
+    let out = Target(memory.at(&step.out));
     let row = step.loops.last().copied().unwrap_or(1);
     let last = |arg: &Arg| arg.strides.last().copied().unwrap_or(0);
     let whole_rows = last(&step.index) == 0 && last(&step.table) == 1 && last(&step.out) == 1;
@@ -215,8 +216,10 @@ pub(crate) fn gather(memory: &Memory, step: &GatherStep) -> Result<(), RunError>
     } else {
         (&step.loops[..], 1)
     };
-    let mut place = [0usize; MOST];
-    for flat in 0..loops.iter().product() {
+    // Place in the loops and value of the first index that the table does not have.
+    let wrong = Mutex::new(None::<(usize, i32)>);
+    let look_up = |flat: usize| {
+        let mut place = [0usize; MOST];
         places(flat, loops, &mut place[..loops.len()]);
         let offset = |arg: &Arg| {
             place
@@ -225,25 +228,47 @@ pub(crate) fn gather(memory: &Memory, step: &GatherStep) -> Result<(), RunError>
                 .map(|(p, s)| *p as isize * s)
                 .sum::<isize>()
         };
+        let number = index
+            .start()
+            .cast::<i32>()
+            .wrapping_offset(offset(&step.index));
         // SAFETY: inside the index's buffer by the step's loops.
-        let at = unsafe { index.wrapping_offset(offset(&step.index)).read() };
-        let Some(at) = usize::try_from(at).ok().filter(|&at| at < step.axis.1) else {
-            return Err(RunError::IndexRange {
-                what: format!("a table of {} rows (index {at})", step.axis.1),
-            });
+        let number = unsafe { number.read() };
+        let Some(at) = usize::try_from(number).ok().filter(|&at| at < step.axis.1) else {
+            let mut wrong = wrong.lock().unwrap_or_else(PoisonError::into_inner);
+            if wrong.is_none_or(|(first, _)| flat < first) {
+                *wrong = Some((flat, number));
+            }
+            return;
         };
-        let from = table
-            .wrapping_offset((offset(&step.table) + at as isize * step.axis.0) * size as isize);
-        // SAFETY: the index was checked, the rest is inside both buffers by the step's loops.
+        let from = (offset(&step.table) + at as isize * step.axis.0) * size as isize;
+        let to = offset(&step.out) * size as isize;
+        // SAFETY: the index was checked, the rest is inside both buffers by the step's loops; no other place of the loops
+        // is written here.
         unsafe {
             std::ptr::copy_nonoverlapping(
-                from,
-                out.wrapping_offset(offset(&step.out) * size as isize),
+                table.start().wrapping_offset(from),
+                out.start().wrapping_offset(to),
                 width * size,
             )
         }
+    };
+    let count: usize = loops.iter().product();
+    let tasks = if count * width < SERIAL {
+        1
+    } else {
+        pool.threads()
+    };
+    let share = count.div_ceil(tasks);
+    pool.run(tasks, &|task| {
+        ((task * share).min(count)..((task + 1) * share).min(count)).for_each(look_up)
+    });
+    match wrong.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        None => Ok(()),
+        Some((_, at)) => Err(RunError::IndexRange {
+            what: format!("a table of {} rows (index {at})", step.axis.1),
+        }),
     }
-    Ok(())
 }
 
 /// A pointer that tasks write disjoint parts of.
@@ -253,6 +278,10 @@ struct Target(*mut u8);
 unsafe impl Sync for Target {}
 
 impl Target {
+    fn start(&self) -> *mut u8 {
+        self.0
+    }
+
     #[expect(clippy::mut_from_ref, reason = "tasks take disjoint parts")]
     fn part<T>(&self, start: usize, length: usize) -> &mut [T] {
         // SAFETY: inside the result's buffer; rows of different tasks do not overlap.

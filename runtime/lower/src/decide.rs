@@ -21,6 +21,9 @@ pub(crate) struct Decisions {
 const SHARED_PRICE: usize = 10;
 /// More operands than this, and an expression gets memory.
 const MOST_LOADS: usize = 8;
+/// More operands of its own size than this, and an expression with several users gets memory: reading it back is
+/// cheaper than reading them all again.
+const SHARED_LOADS: usize = 2;
 
 pub(crate) fn decide(program: &Program) -> Decisions {
     let graph = &program.graph;
@@ -184,7 +187,10 @@ impl Decisions {
             from.dedup();
             loads[i] = from;
             let repeated = widest[i] > graph.shape(value).elements() && cost[i] >= 2;
-            let shared = users[i] > 1 && cost[i] > SHARED_PRICE;
+            let own_size =
+                |v: &&ValueId| graph.shape(**v).elements() >= graph.shape(value).elements();
+            let full = loads[i].iter().filter(own_size).count();
+            let shared = users[i] > 1 && (cost[i] > SHARED_PRICE || full > SHARED_LOADS);
             if matches!(node.op, Op::Map(_)) && (repeated || shared || loads[i].len() > MOST_LOADS)
             {
                 self.buffered[i] = true;
