@@ -123,11 +123,13 @@ impl<'a> Store<'a> {
             .make_folder(&self.folder)
             .map_err(|error| RunFailure::io(&self.folder, &error))?;
         replace(self.files, &path, &bytes)?;
+        // One copy at a time: state may be most of the memory there is.
+        drop(bytes);
         let read = self
             .files
             .read(&path)
             .map_err(|error| RunFailure::io(&path, &error))?;
-        if read != bytes {
+        if hash_of(&read) != hash || open(&read).is_none() {
             let reason = "what was written does not read back".to_owned();
             return Err(RunFailure::Damaged { path, reason });
         }
