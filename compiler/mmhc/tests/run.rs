@@ -439,3 +439,37 @@ fn a_recipe_from_stdin_is_run() {
     assert_eq!(named.out, piped.out);
     assert!(place.path("runs/stdin/journal").is_file());
 }
+
+#[test]
+fn a_profile_is_a_table_and_a_trace_and_changes_no_bit() {
+    let place = Place::new();
+    let plain = place.mmhc(&["run", "points.mmh"]).ends(0);
+    let profiled = place
+        .mmhc(&["run", "points.mmh", "--out", "seen", "--profile"])
+        .ends(0);
+    assert_eq!(profiled.out, plain.out);
+    for part in [
+        "where the time went",
+        "contract",
+        "guards",
+        "between",
+        "perfetto",
+    ] {
+        assert!(profiled.err.contains(part), "{part} in\n{}", profiled.err);
+    }
+    let trace: Value = serde_json::from_str(&place.read("seen/trace.json")).expect("JSON");
+    let spans = trace["traceEvents"].as_array().expect("spans");
+    let steps = spans
+        .iter()
+        .filter(|span| span["args"]["step"] != "")
+        .count();
+    assert!(steps > 20, "{steps} steps in {} spans", spans.len());
+    // A folder with a trace is a run's and may be run into again.
+    place
+        .mmhc(&["run", "points.mmh", "--out", "seen", "--limit", "1 step"])
+        .ends(0);
+    let words = place
+        .mmhc(&["run", "points.mmh", "--profile", "--device", "interpret"])
+        .ends(1);
+    assert!(words.err.contains("capability::not-yet"), "{}", words.err);
+}

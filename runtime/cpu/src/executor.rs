@@ -151,12 +151,15 @@ impl Cpu {
         let ready = schedule.steps.iter().zip(&more).map(|(step, more)| {
             let entry = |kernel: KernelId| compiled[kernel.0 as usize].entry;
             match step {
-                Step::Map(s) => Ready::Map(Map::new(entry(s.kernel), &s.loops, &s.args, &bytes)),
+                Step::Map(s) => {
+                    let map = Map::new(entry(s.kernel), &s.loops, &s.args, &bytes);
+                    Ready::Map(Box::new(map))
+                }
                 Step::Reduce(s) => {
                     let write = entry(s.kernel);
                     let more = more.map_or(write, |k| compiled[k].entry);
                     let entries = Entries { write, more };
-                    Ready::Reduce(Reduction::new(self.isa, entries, s, &bytes))
+                    Ready::Reduce(Box::new(Reduction::new(self.isa, entries, s, &bytes)))
                 }
                 Step::Contract(s) if are_dots(s) => Ready::Dots,
                 _ => Ready::Other,
@@ -187,8 +190,8 @@ impl Cpu {
 
 /// A step as far as it can be prepared before its first run.
 enum Ready {
-    Map(Map),
-    Reduce(Reduction),
+    Map(Box<Map>),
+    Reduce(Box<Reduction>),
     /// A contraction to single numbers.
     Dots,
     Other,
