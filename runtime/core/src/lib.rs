@@ -14,6 +14,7 @@
 //! | `init`, `schedule` | first values of state, numbers of each step |
 //! | `evaluate`, `predict`, `probe` | metrics, what a model says, single values of single rows |
 //! | `folder`, `files`, `journal`, `checkpoint`, `record` | what is written, and how it stays whole |
+//! | `state_hash`, `merkle` | the hash of the whole state, and proofs of its parts |
 //! | `audit` | whether a folder is whole, the state after each step |
 //! | `model`, `summary`, `report` | hash and file of the model, the result as data and as a page |
 
@@ -37,6 +38,7 @@ pub mod files;
 pub mod folder;
 pub mod init;
 pub mod journal;
+pub mod merkle;
 pub mod model;
 pub mod observe;
 pub mod pack;
@@ -48,6 +50,7 @@ mod report;
 pub mod schedule;
 pub mod session;
 pub mod split;
+pub mod state_hash;
 mod statistics;
 pub mod step;
 pub mod summary;

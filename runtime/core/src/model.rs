@@ -11,6 +11,7 @@ use mmh_ir::plan::{Role, StateDecl};
 use mmh_numerics::canonical_bits;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Map, Value, json};
+use std::ops::Range;
 
 /// A tensor of a model, borrowed from a state.
 #[derive(Clone, Debug)]
@@ -71,12 +72,26 @@ pub fn model_hash(entries: &[Entry<'_>]) -> String {
 
 /// Adds the elements, little-endian, every NaN the canonical one.
 pub(crate) fn write_elements(tensor: &Tensor, bytes: &mut Vec<u8>) {
+    write_elements_of(tensor, 0..tensor.len(), bytes);
+}
+
+/// The same for a range of the elements; nothing for one that does not lie inside.
+pub(crate) fn write_elements_of(tensor: &Tensor, range: Range<usize>, bytes: &mut Vec<u8>) {
     match tensor {
         Tensor::F32(values) => {
-            write_words(values, bytes, |value| canonical_bits(value).to_le_bytes())
+            let values = values.get(range).unwrap_or_default();
+            write_words(values, bytes, |value| canonical_bits(value).to_le_bytes());
         }
-        Tensor::I32(values) => write_words(values, bytes, i32::to_le_bytes),
-        Tensor::U8(values) | Tensor::Bool(values) => bytes.extend_from_slice(values),
+        Tensor::I32(values) => {
+            write_words(
+                values.get(range).unwrap_or_default(),
+                bytes,
+                i32::to_le_bytes,
+            );
+        }
+        Tensor::U8(values) | Tensor::Bool(values) => {
+            bytes.extend_from_slice(values.get(range).unwrap_or_default());
+        }
     }
 }
 
