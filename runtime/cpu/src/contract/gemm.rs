@@ -12,9 +12,11 @@ use super::{Context, Epilogue, Finished, K_BLOCK, K_GROUP, Misfit};
 use crate::memory::{Scratch, scratch};
 
 /// Columns whose packed right operands stay in the second or third cache level; whole panels of every width.
-const COLUMN_CHUNK: usize = 960;
+const COLUMN_CHUNK: usize = 3840;
 /// Rows whose left operands stay in the second cache level during a block; whole tiles of every height.
-const ROW_CHUNK: usize = 120;
+const ROW_CHUNK: usize = 240;
+/// A stride in floats whose places share a set of the first cache level.
+const CROWDED: usize = 1024;
 /// Panels copied side by side.
 const PANELS_TOGETHER: usize = 32;
 /// Multiply-adds below which waking another thread costs more than it saves.
@@ -260,7 +262,7 @@ impl Region<'_> {
         };
         let mut workspace = Workspace {
             packed_b: scratch(panels.padded() * depth),
-            packed_a: scratch(if self.packs_a() {
+            packed_a: scratch(if self.packs_a(&panels) {
                 ROW_CHUNK * depth + 16
             } else {
                 0
@@ -306,9 +308,18 @@ impl Region<'_> {
         }
     }
 
-    /// Whether left operands are copied: where a tile row's do not lie next to each other.
-    fn packs_a(&self) -> bool {
-        self.product.a.column_stride != 1
+    /// Whether left operands are copied. In place a tile reads a few floats here and there: enough panels make up for
+    /// a copy, fewer where all those places compete for the same lines of the first cache level.
+    fn packs_a(&self, panels: &Panels) -> bool {
+        let (a, k) = (&self.product.a, self.product.sizes.k);
+        let crowded = |stride: usize| stride.is_multiple_of(CROWDED);
+        match (a.row_stride, a.column_stride) {
+            (row_stride, 1) if crowded(row_stride) => panels.columns >= 256,
+            (_, 1) => panels.columns >= 768,
+            (1, column_stride) if crowded(column_stride) && k > 16 => panels.count() > 1,
+            (1, _) => panels.columns > 256,
+            _ => true,
+        }
     }
 
     /// Whether a panel's right operands are read in place: whole vectors in row-major order, used only once or twice.
@@ -387,11 +398,12 @@ impl Region<'_> {
         &self,
         block: &Block,
         rows: &Range<usize>,
-        height: usize,
+        panels: &Panels,
         workspace: &mut Workspace,
     ) {
         let (a, depth) = (&self.product.a, block.indices.len());
-        if self.packs_a() {
+        let (height, packs_a) = (panels.rows, self.packs_a(panels));
+        if packs_a {
             // SAFETY: the caller's contract; the workspace has room for a chunk of rows.
             unsafe { self.pack_a(block, rows, height, &mut workspace.packed_a) }
         }
@@ -405,7 +417,7 @@ impl Region<'_> {
                 let in_place = first.wrapping_add(row * a.row_stride);
                 // SAFETY: the table holds a chunk of rows.
                 unsafe {
-                    *table.add(row) = if self.packs_a() {
+                    *table.add(row) = if packs_a {
                         tile.wrapping_add(place)
                     } else {
                         in_place
@@ -449,7 +461,7 @@ impl Region<'_> {
     ) {
         // SAFETY: the tables and packed operands filled here are those the tiles read; the columns and rows exist.
         unsafe {
-            self.place_a(block, &rows, panels.rows, workspace);
+            self.place_a(block, &rows, panels, workspace);
             self.place_outputs(block, columns, &rows, workspace);
             let segments = [Segment {
                 left: 0,
@@ -461,10 +473,15 @@ impl Region<'_> {
                 rows: workspace.tables.lefts(),
                 outputs: workspace.tables.outputs(),
                 segments: &segments,
-                a_step: 1,
-                add: false,
-                order: Order::PanelsFirst,
+                a_step: self.product.a.column_stride,
+                add: block.indices.start > block.group.start,
+                order: if self.product.sizes.absent == Absent::Nothing {
+                    Order::PanelsFirst
+                } else {
+                    Order::PanelsByTile
+                },
             };
+            let packs_a = self.packs_a(panels);
             let right = |panel: Panel| {
                 self.right(block, columns, panels, panel, workspace.packed_b.as_ptr())
             };
@@ -474,6 +491,9 @@ impl Region<'_> {
                 &table,
                 right,
                 |panel, part, tile| {
+                    if packs_a {
+                        tile.a_step = part.len() / tile.repeat;
+                    }
                     let part = rows.start + part.start..rows.start + part.end;
                     self.place_tile(block, columns.start + panel.start, part, tile)
                 },
@@ -514,7 +534,7 @@ impl Region<'_> {
         }
     }
 
-    /// Sets what depends on the tile's place: the left step, the present indices and whether sums go on.
+    /// What is present of the block depends on a tile's place where something is absent.
     fn place_tile(
         &self,
         block: &Block,
@@ -522,10 +542,6 @@ impl Region<'_> {
         rows: Range<usize>,
         tile: &mut Tile,
     ) -> Take {
-        if self.packs_a() {
-            tile.a_step = rows.len();
-        }
-        tile.add = block.indices.start > block.group.start;
         match self.product.sizes.absent {
             Absent::Nothing => Take::Whole,
             Absent::OutputAfterRow if column >= rows.end => Take::Nothing,

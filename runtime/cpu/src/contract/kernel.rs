@@ -37,10 +37,12 @@ impl Segment {
     }
 }
 
-/// One tile over one block: `c[i][j] = (add ? c[i][j] : 0) + chain over k of fma(a[i][k], b[k][j], acc)`.
+/// Tiles over one block, one below the other: `c[i][j] = (add ? c[i][j] : 0) + chain over k of fma(a[i][k], b[k][j], acc)`.
+#[derive(Clone, Copy)]
 pub(crate) struct Tile {
-    /// One pointer per row; a segment's offset leads from it to the left operands.
+    /// One pointer per row of all tiles; a segment's offset leads from it to the left operands.
     pub(crate) rows: *const *const f32,
+    /// Runs of at least one index.
     pub(crate) segments: *const Segment,
     pub(crate) segment_count: usize,
     /// Elements from one left operand to the next.
@@ -56,7 +58,14 @@ pub(crate) struct Tile {
     /// Columns to write; at most the width of the tile.
     pub(crate) columns: usize,
     pub(crate) add: bool,
+    /// Tiles.
+    pub(crate) repeat: usize,
+    /// Whether the block is long enough to fetch the outputs beforehand.
+    pub(crate) is_long: bool,
 }
+
+/// Floats of a cache line.
+const LINE: usize = 16;
 
 /// The kernel of one height and width.
 ///
@@ -93,7 +102,20 @@ pub(crate) struct Kernels {
     pub(crate) add_row: unsafe fn(to: *mut f32, from: *const f32, length: usize, add: bool),
 }
 
-/// A tile as wide as `V`, which is one vector or several.
+/// Tiles as wide as `V`, which is one vector or several.
+#[inline(always)]
+unsafe fn tiles<V: Vector, const ROWS: usize>(job: &Tile) {
+    let mut job = *job;
+    for _ in 0..job.repeat {
+        // SAFETY: the contract of `TileFunction`, for each tile.
+        unsafe {
+            tile::<V, ROWS>(&job);
+            job.rows = job.rows.add(ROWS);
+            job.outputs = job.outputs.add(ROWS);
+        }
+    }
+}
+
 #[inline(always)]
 unsafe fn tile<V: Vector, const ROWS: usize>(tile: &Tile) {
     // SAFETY: the contract of `TileFunction`, which also covers every pointer formed here.
@@ -103,6 +125,15 @@ unsafe fn tile<V: Vector, const ROWS: usize>(tile: &Tile) {
         let mut next = tile.segments;
         let end = next.add(tile.segment_count);
         let (a_step, b_step, first) = (tile.a_step, tile.b_step, tile.b);
+        if tile.is_long {
+            // The outputs are on their way while the chains run.
+            for i in 0..ROWS {
+                let to = (*tile.outputs.add(i)).wrapping_add(tile.column);
+                for line in 0..V::LANES.div_ceil(LINE) {
+                    V::prefetch(to.wrapping_add(line * LINE));
+                }
+            }
+        }
         // One loop over all indices: with a loop inside a loop the compiler keeps sums twice and runs out of registers.
         let (mut a, mut b, mut length) = (0, first, 0);
         loop {
@@ -129,13 +160,21 @@ unsafe fn tile<V: Vector, const ROWS: usize>(tile: &Tile) {
     }
 }
 
+/// Runs the body for each row below `$rows`, with a constant number: an index that is not constant would keep the sums
+/// in memory, and the compiler does not unroll long loops.
+macro_rules! for_each_row {
+    ($row:ident < $rows:ident, $body:block) => {
+        for_each_row!(@ $row $rows $body 0 1 2 3 4 5 6 7 8 9 10 11)
+    };
+    (@ $row:ident $rows:ident $body:block $($number:literal)*) => {
+        $(if $number < $rows {
+            let $row = $number;
+            $body
+        })*
+    };
+}
+
 /// Adding a block to +0 first makes a −0 block +0. No later sum is −0, so this delivers `s + 0.0`.
-///
-/// The loops over `sums` are short enough to be unrolled: an index that is not constant would keep the sums in memory.
-#[expect(
-    clippy::needless_range_loop,
-    reason = "the compiler unrolls a range, but not every iterator"
-)]
 #[inline(always)]
 unsafe fn store_tile<V: Vector, const ROWS: usize>(tile: &Tile, sums: &[V; ROWS]) {
     // SAFETY: as in `tile`; a narrower tile touches only its columns.
@@ -143,9 +182,9 @@ unsafe fn store_tile<V: Vector, const ROWS: usize>(tile: &Tile, sums: &[V; ROWS]
         let to = |row: usize| (*tile.outputs.add(row)).add(tile.column);
         if tile.columns < V::LANES {
             let mut rows = [V::zero(); ROWS];
-            for row in 0..ROWS {
+            for_each_row!(row < ROWS, {
                 sums[row].store((&raw mut rows[row]).cast());
-            }
+            });
             for (row, &sum) in rows.iter().enumerate() {
                 let before = if tile.add {
                     V::load_first(to(row), tile.columns)
@@ -155,13 +194,13 @@ unsafe fn store_tile<V: Vector, const ROWS: usize>(tile: &Tile, sums: &[V; ROWS]
                 before.add(sum).store_first(to(row), tile.columns);
             }
         } else if tile.add {
-            for row in 0..ROWS {
+            for_each_row!(row < ROWS, {
                 V::load(to(row)).add(sums[row]).store(to(row));
-            }
+            });
         } else {
-            for row in 0..ROWS {
+            for_each_row!(row < ROWS, {
                 V::zero().add(sums[row]).store(to(row));
-            }
+            });
         }
     }
 }
@@ -290,7 +329,7 @@ macro_rules! kernels {
             $(#[$attribute])*
             unsafe fn tile_for<V: Vector, const ROWS: usize>(job: &Tile) {
                 // SAFETY: the attributes above enable the vector's instruction set; the rest is the caller's contract.
-                unsafe { tile::<V, ROWS>(job) }
+                unsafe { tiles::<V, ROWS>(job) }
             }
             $(#[$attribute])*
             unsafe fn copy_panel_for(copy: &PanelCopy) {

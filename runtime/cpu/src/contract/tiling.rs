@@ -5,6 +5,9 @@ use std::ops::Range;
 use super::kernel::{Kernels, Segment, Tile};
 use crate::memory::{Scratch, scratch};
 
+/// Contracted indices from which the outputs are fetched beforehand.
+const LONG: usize = 64;
+
 /// Output columns cut into panels as wide as a tile; the last may be narrower.
 #[derive(Clone, Copy)]
 pub(crate) struct Panels {
@@ -143,15 +146,17 @@ pub(crate) unsafe fn sweep(
     right: impl Fn(Panel) -> Right,
     place: impl Fn(Panel, &Range<usize>, &mut Tile) -> Take,
 ) {
-    let run = |panel: Panel, rows: Range<usize>| {
+    let present: usize = table.segments.iter().map(|segment| segment.length).sum();
+    let segments = if present > 0 { table.segments } else { &[] };
+    let run = |panel: Panel, rows: Range<usize>, height: usize| {
         let right = right(panel);
         // SAFETY: `rows` lies inside the tables.
         let (lefts, outputs) =
             unsafe { (table.rows.add(rows.start), table.outputs.add(rows.start)) };
         let mut tile = Tile {
             rows: lefts,
-            segments: table.segments.as_ptr(),
-            segment_count: table.segments.len(),
+            segments: segments.as_ptr(),
+            segment_count: segments.len(),
             a_step: table.a_step,
             b: right.first,
             b_step: right.step,
@@ -159,6 +164,8 @@ pub(crate) unsafe fn sweep(
             column: panel.start,
             columns: panel.columns,
             add: table.add,
+            repeat: rows.len() / height,
+            is_long: present >= LONG,
         };
         let part;
         match place(panel, &rows, &mut tile) {
@@ -170,34 +177,47 @@ pub(crate) unsafe fn sweep(
                     right: indices.start,
                     length: indices.len(),
                 };
-                (tile.segments, tile.segment_count) = (&raw const part, 1);
+                (tile.segments, tile.segment_count) = (&raw const part, indices.len().min(1));
             }
         }
         let tiles = kernels.tiles[panel.width / panels.lanes - 1];
-        // SAFETY: the caller's contract. `rows` is at most as high as the highest tile of this width.
-        unsafe { tiles[rows.len() - 1](&tile) }
+        // SAFETY: the caller's contract. `height` is at most the highest tile of this width.
+        unsafe { tiles[height - 1](&tile) }
     };
     match table.order {
-        Order::PanelsFirst => {
-            let rows = |panel| even_parts(table.count, panels.rows).map(move |rows| (panel, rows));
-            panels
-                .all()
-                .flat_map(rows)
-                .for_each(|(panel, rows)| run(panel, rows));
-        }
+        Order::PanelsFirst => panels.all().for_each(|panel| {
+            heights(table.count, panels.rows).for_each(|(rows, height)| run(panel, rows, height));
+        }),
+        Order::PanelsByTile => panels.all().for_each(|panel| {
+            let parts = even_parts(table.count, panels.rows);
+            parts.for_each(|rows| run(panel, rows.clone(), rows.len()));
+        }),
         Order::RowsFirst => {
             for rows in even_parts(table.count, panels.rows) {
-                panels.all().for_each(|panel| run(panel, rows.clone()));
+                panels
+                    .all()
+                    .for_each(|panel| run(panel, rows.clone(), rows.len()));
             }
         }
     }
 }
 
+/// [`even_parts`] with those of one height together: their rows, and the height.
+fn heights(count: usize, limit: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
+    let parts = count.div_ceil(limit.max(1)).max(1);
+    let (height, higher) = (count / parts, count % parts);
+    let middle = higher * (height + 1);
+    let both = [(0..middle, height + 1), (middle..count, height)];
+    both.into_iter().filter(|(rows, _)| !rows.is_empty())
+}
+
 /// Which loop over tiles is outside.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Panels: their right operands stay in the first cache level.
+    /// Panels: their right operands stay in the first cache level. Tiles of one height are placed together.
     PanelsFirst,
+    /// The same, but each tile is placed for itself.
+    PanelsByTile,
     /// Rows: left operands that lie far apart stay in the first cache level, right ones stream from the second.
     RowsFirst,
 }

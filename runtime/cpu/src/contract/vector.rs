@@ -33,6 +33,10 @@ pub(crate) trait Vector: Copy {
     /// `self + other`.
     unsafe fn add(self, other: Self) -> Self;
 
+    /// Asks for the cache line at `_place`, which need not be there.
+    #[inline(always)]
+    fn prefetch(_place: *const f32) {}
+
     /// Where it stands, the compiler moves no load past. A load moved up holds a register that the sums need.
     #[inline(always)]
     fn keep_order() {}
@@ -114,6 +118,11 @@ impl<A: Vector, B: Vector> Vector for Two<A, B> {
     unsafe fn add(self, other: Self) -> Self {
         // SAFETY: see `zero`.
         unsafe { Self(self.0.add(other.0), self.1.add(other.1)) }
+    }
+
+    #[inline(always)]
+    fn prefetch(place: *const f32) {
+        A::prefetch(place);
     }
 
     #[inline(always)]

@@ -87,6 +87,12 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(place: *const f32) {
+        // SAFETY: prefetching touches no memory and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
+    }
+
+    #[inline(always)]
     fn keep_order() {
         // SAFETY: no instruction; that it may touch memory keeps loads in their places.
         unsafe { std::arch::asm!("", options(nostack, preserves_flags)) }
@@ -182,6 +188,12 @@ impl Vector for Avx512 {
     unsafe fn add(self, other: Self) -> Self {
         // SAFETY: needs only the instruction set.
         Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn prefetch(place: *const f32) {
+        // SAFETY: prefetching touches no memory and never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place.cast()) }
     }
 
     #[inline(always)]
