@@ -105,7 +105,7 @@ impl<'a> Trimming<'a> {
             rights: Vec::new(),
             counts: Vec::new(),
             segments: vec![Vec::new(); self.geometry.taps()],
-            pattern: (0, 0),
+            pattern: (usize::MAX, 0),
         }
     }
 
@@ -131,7 +131,7 @@ impl<'a> Trimming<'a> {
             operands.copies.push(self.copy(&pieces, tap));
             operands.rights.push(self.pack(context, &lines, columns));
         }
-        let image = self.geometry.rows.output * self.geometry.columns.output;
+        let image = (self.geometry.rows.output * self.geometry.columns.output).max(1);
         let pattern = (block.start % image, block.len());
         if operands.pattern != pattern {
             operands.pattern = pattern;
