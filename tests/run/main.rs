@@ -3,6 +3,7 @@
 mod draws;
 mod faults;
 mod outputs;
+mod proof;
 mod resume;
 mod second;
 mod support;

@@ -106,6 +106,7 @@ codes! {
     RunDamaged "run" "damaged" "a file of the run folder is damaged";
     RunBusy "run" "busy" "another process runs in the folder";
     RunInterrupted "run" "interrupted" "the run was asked to end";
+    RunProofsDiffer "run" "proofs-differ" "two proofs of a run do not agree";
     RunRequest "run" "request" "what was asked of a model does not fit it";
     LimitTooLarge "limit" "too-large" "the recipe exceeds a limit of the compiler";
     LegacyIo "legacy" "io" "a pack cannot be read or written";

@@ -4,6 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use mmh_cpu::isa::Isa;
 use mmh_runtime::Limit;
 use std::ffi::OsString;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// Training that is the same, bit for bit, on any machine.
@@ -45,6 +46,8 @@ pub(crate) enum Verb {
     Devices(DevicesArgs),
     /// Ask a trained model about rows, or let it continue a text
     Predict(PredictArgs),
+    /// Write what a run came through as hashes, or compare two such proofs
+    Proof(ProofArgs),
     /// Read packs of MMH-RS V1
     Legacy(LegacyCommand),
     /// Language server on stdio
@@ -144,6 +147,40 @@ pub(crate) struct DeviceArgs {
     /// The device
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,
+}
+
+/// `mmhc proof`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ProofArgs {
+    /// The recipe; with `--compare` two proofs
+    #[arg(required = true, num_args = 1..=2, value_name = "RECIPE")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Say whether two proofs are the same, or where they part
+    #[arg(long)]
+    pub(crate) compare: bool,
+    /// The proof [default: NAME.proof]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace a value of the recipe; may be given several times
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// End every training there and leave the schedule as it is: "5 steps" or "2 epochs"
+    #[arg(long, value_name = "LENGTH", value_parser = limit)]
+    pub(crate) limit: Option<Limit>,
+    /// Hash the state after each of these steps
+    #[arg(long, value_name = "A..B", value_parser = inclusive)]
+    pub(crate) steps: Option<RangeInclusive<u64>>,
+    /// Hash every value of this step, from 1, instead of states
+    #[arg(long, value_name = "STEP", conflicts_with_all = ["steps", "limit"])]
+    pub(crate) values: Option<u64>,
+    /// The training of `--values`, where there are several
+    #[arg(long, value_name = "NAME", requires = "values")]
+    pub(crate) training: Option<String>,
+    /// Print the proof, or what came of comparing, as one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Names of devices.
@@ -317,6 +354,15 @@ fn limit(text: &str) -> Result<Limit, String> {
         "step" | "steps" => Ok(Limit::Steps(number)),
         "epoch" | "epochs" => Ok(Limit::Epochs(number)),
         _ => Err(refuse()),
+    }
+}
+
+fn inclusive(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let number = |text: &str| text.trim().parse::<u64>().ok();
+    let parts = text.split_once("..");
+    match parts.and_then(|(first, last)| Some((number(first)?, number(last)?))) {
+        Some((first, last)) if first <= last => Ok(first..=last),
+        _ => Err("write the first and the last step, such as `40..60`".to_owned()),
     }
 }
 

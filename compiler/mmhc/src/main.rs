@@ -30,6 +30,7 @@ mod outcome;
 mod predict;
 mod profile;
 mod progress;
+mod proof;
 mod render;
 mod run;
 mod seed;
@@ -82,6 +83,7 @@ fn dispatch(verb: Verb) -> Exit {
         Verb::Seed => seed::seed(),
         Verb::Devices(args) => devices::devices(&args),
         Verb::Predict(args) => predict::predict(&args),
+        Verb::Proof(args) => proof::proof(&args),
         Verb::Legacy(args) => return Exit::of_legacy(legacy::run(&args.pack, args.json)),
         Verb::Lsp(rest) => lsp::lsp(&rest),
         Verb::Log(rest) => not_yet::verb("log", &rest),

@@ -60,7 +60,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     }
     let checked = front::check(front::open(&args.recipe, json)?, &args.set);
     let recipe = checked.recipe(json)?;
-    runnable(&checked, recipe, args)?;
+    runnable(&checked, recipe, args.no_search, json)?;
     let profile = args.profile.then(Profile::begin);
     let device = device::choose(&args.device, profile.as_ref().map(Profile::trace), json)?;
     let plan = mmh_plan::plan(recipe);
@@ -117,9 +117,14 @@ fn is_free(out: &Path) -> bool {
 }
 
 /// Refuses what is checked but cannot run yet. A search may be passed over.
-fn runnable(checked: &Checked, recipe: &Recipe, args: &RunArgs) -> Result<(), Failure> {
+pub(crate) fn runnable(
+    checked: &Checked,
+    recipe: &Recipe,
+    no_search: bool,
+    json: bool,
+) -> Result<(), Failure> {
     let sections = recipe.declarations.not_yet.iter();
-    let missing = sections.filter(|it| !(args.no_search && it.section.starts_with("search")));
+    let missing = sections.filter(|it| !(no_search && it.section.starts_with("search")));
     let findings: Vec<Finding> = missing
         .map(|it| {
             Diagnostic::error(
@@ -138,7 +143,7 @@ fn runnable(checked: &Checked, recipe: &Recipe, args: &RunArgs) -> Result<(), Fa
     report.findings = findings;
     Err(Failure::Found {
         report,
-        json: args.json,
+        json,
         exit: Exit::Fault,
     })
 }
@@ -187,7 +192,13 @@ fn op_name(op: &Op) -> String {
     }
 }
 
-fn failed(failure: &RunFailure, checked: &Checked, recipe: &Recipe, json: bool) -> Failure {
+/// The failure with its place in the recipe, where it has one.
+pub(crate) fn failed(
+    failure: &RunFailure,
+    checked: &Checked,
+    recipe: &Recipe,
+    json: bool,
+) -> Failure {
     let mut finding = Finding::from(failure);
     if let RunFailure::NotFinite(at) = failure
         && let Some((source, span)) = at

@@ -16,6 +16,7 @@
 //! | `folder`, `files`, `journal`, `checkpoint`, `record` | what is written, and how it stays whole |
 //! | `state_hash`, `merkle` | the hash of the whole state, and proofs of its parts |
 //! | `audit` | whether a folder is whole, the state after each step |
+//! | `proof` | hashes of states and of single values, for another machine to compare |
 //! | `model`, `summary`, `report` | hash and file of the model, the result as data and as a page |
 
 #![forbid(unsafe_code)]
@@ -44,6 +45,7 @@ pub mod observe;
 pub mod pack;
 pub mod predict;
 pub mod probe;
+pub mod proof;
 mod read;
 pub mod record;
 mod report;

@@ -3,7 +3,7 @@
 use crate::evaluate::Metrics;
 use crate::failure::Culprit;
 use mmh_ir::device::{Feed, State};
-use mmh_ir::plan::{Part, Program, StateDecl};
+use mmh_ir::plan::{Part, Program, StateDecl, Training};
 
 /// Told of progress; the command line draws bars from it. Nothing it does can change a bit.
 pub trait Observer {
@@ -11,6 +11,8 @@ pub trait Observer {
     fn training(&mut self, _about: &TrainingReport<'_>) {}
     /// A step was done.
     fn step(&mut self, _report: &StepReport) {}
+    /// The state after a step, or ahead of the first.
+    fn state(&mut self, _report: &StateReport<'_>) {}
     /// The watched metric was measured.
     fn watched(&mut self, _report: &WatchReport<'_>) {}
     /// A checkpoint was saved after this many steps.
@@ -57,6 +59,19 @@ pub struct StepReport {
     pub loss: Option<f32>,
     /// Rows a second since this process began the training.
     pub rows_per_second: f64,
+}
+
+/// A training's state between two steps.
+#[derive(Clone, Copy, Debug)]
+pub struct StateReport<'a> {
+    /// The training.
+    pub training: &'a Training,
+    /// Steps done.
+    pub step: u64,
+    /// Whether this is where the training is to end.
+    pub ends: bool,
+    /// All state.
+    pub state: &'a State,
 }
 
 /// A measurement of the watched metric.

@@ -10,6 +10,7 @@ use crate::journal::{Event, now};
 use crate::model::{Entry, entries, from_safetensors, model_hash, to_safetensors};
 use crate::observe::{Diagnose, Observer};
 use crate::predict::{STATISTICS, statistics_to_json};
+use crate::proof::{ValueHash, values};
 use crate::record::{Recorder, Target};
 use crate::report::report;
 use crate::summary::{RunSummary, put};
@@ -135,6 +136,45 @@ impl<'a> Session<'a> {
         self.finish(folder.as_mut(), &trained, metrics, began)
     }
 
+    /// The plan that is run.
+    pub fn plan(&self) -> &'a Plan {
+        self.plan
+    }
+
+    /// What runs the programs.
+    pub fn device(&self) -> &'a dyn Device {
+        self.device
+    }
+
+    /// Hash of the data.
+    pub fn data_hash(&self) -> String {
+        data_hash(&self.data)
+    }
+
+    /// The hash of every value of step `step` (from 1) of a training, which may be left unnamed where there is one.
+    ///
+    /// Errors: no such training or step; the device fails.
+    pub fn values(
+        &self,
+        training: Option<&str>,
+        step: u64,
+    ) -> Result<(String, Vec<ValueHash>), RunFailure> {
+        let trainings = &self.plan.trainings;
+        let found = match (training, trainings.as_slice()) {
+            (None, [only]) => Some(only),
+            (name, _) => trainings.iter().find(|it| Some(it.name.as_str()) == name),
+        };
+        let found = found.ok_or_else(|| {
+            let names: Vec<&str> = trainings.iter().map(|it| it.name.as_str()).collect();
+            RunFailure::Request(format!(
+                "name one of the trainings {} with `--training`",
+                names.join(", ")
+            ))
+        })?;
+        let job = self.job(found, step.min(found.steps))?;
+        Ok((found.name.clone(), values(&job, step)?))
+    }
+
     fn open_folder(&self) -> Result<Option<RunFolder>, RunFailure> {
         let Some(out) = &self.options.out else {
             return Ok(None);
@@ -170,6 +210,28 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// A training up to step `end`.
+    pub(crate) fn job<'b>(
+        &'b self,
+        training: &'b Training,
+        end: u64,
+    ) -> Result<Job<'b>, RunFailure> {
+        let watched = training
+            .watch
+            .as_ref()
+            .map_or(training.data, |watch| watch.evaluation.data);
+        Ok(Job {
+            plan: training,
+            data: self.dataset(training.data)?,
+            watched: self.dataset(watched)?,
+            seed: &self.seed,
+            device: self.device,
+            end,
+            cancel: &self.options.cancel,
+            diagnose: self.options.diagnose.as_deref(),
+        })
+    }
+
     fn train(
         &self,
         number: usize,
@@ -177,20 +239,7 @@ impl<'a> Session<'a> {
         folder: Option<&mut RunFolder>,
         observer: &mut dyn Observer,
     ) -> Result<Progress, RunFailure> {
-        let watched = training
-            .watch
-            .as_ref()
-            .map_or(training.data, |watch| watch.evaluation.data);
-        let job = Job {
-            plan: training,
-            data: self.dataset(training.data)?,
-            watched: self.dataset(watched)?,
-            seed: &self.seed,
-            device: self.device,
-            end: self.end(training),
-            cancel: &self.options.cancel,
-            diagnose: self.options.diagnose.as_deref(),
-        };
+        let job = self.job(training, self.end(training))?;
         let Some(folder) = folder else {
             return train(
                 &job,

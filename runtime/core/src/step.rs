@@ -6,7 +6,7 @@ use crate::evaluate::no_program;
 use crate::failure::{NotFinite, RunFailure};
 use crate::init::epoch_key;
 use crate::observe::Diagnose;
-use crate::schedule::step_scalars;
+use crate::schedule::{Powers, step_scalars};
 use mmh_ir::device::{Device, Executable, Feed, RunError};
 use mmh_ir::plan::{Program, Training};
 use mmh_numerics::random::{Seed, Stream, shuffle};
@@ -89,12 +89,8 @@ impl<'a> Stepper<'a> {
         })
     }
 
-    /// Does the next step of `progress` and gives the loss and the number of rows. On an error `progress` is as it was.
-    pub fn run(
-        &mut self,
-        progress: &mut Progress,
-        diagnose: Option<&dyn Diagnose>,
-    ) -> Result<(Option<f32>, usize), RunFailure> {
+    /// Fills the feed for the next step; gives the number of rows and the optimisers' powers after it.
+    fn prepare(&mut self, progress: &Progress) -> Result<(usize, Powers), RunFailure> {
         let plan = self.plan;
         let (epoch, inside) = (
             progress.step / plan.epoch_steps,
@@ -127,12 +123,32 @@ impl<'a> Stepper<'a> {
             progress.step,
             &powers,
         )?;
+        Ok((rows.len(), powers))
+    }
 
+    /// The program of the next step of `progress`, and what it is fed with.
+    pub(crate) fn next(&mut self, progress: &Progress) -> Result<(&'a Program, &Feed), RunFailure> {
+        let (rows, _) = self.prepare(progress)?;
+        let mut programs = self.programs.iter();
+        let (program, _) = programs
+            .find(|(program, _)| program.batch == rows as u64)
+            .ok_or_else(|| no_program(&self.plan.name, rows))?;
+        Ok((program, &self.feed))
+    }
+
+    /// Does the next step of `progress` and gives the loss and the number of rows. On an error `progress` is as it was.
+    pub fn run(
+        &mut self,
+        progress: &mut Progress,
+        diagnose: Option<&dyn Diagnose>,
+    ) -> Result<(Option<f32>, usize), RunFailure> {
+        let (rows, powers) = self.prepare(progress)?;
+        let plan = self.plan;
         let (program, loaded) = self
             .programs
             .iter_mut()
-            .find(|(program, _)| program.batch == rows.len() as u64)
-            .ok_or_else(|| no_program(&plan.name, rows.len()))?;
+            .find(|(program, _)| program.batch == rows as u64)
+            .ok_or_else(|| no_program(&plan.name, rows))?;
         let results = match loaded.run(&mut progress.state, &self.feed) {
             Ok(results) => results,
             Err(error) => return Err(failed(plan, program, progress, &self.feed, error, diagnose)),
@@ -144,7 +160,7 @@ impl<'a> Stepper<'a> {
         let loss = loss.and_then(|loss| results.get(loss)?.as_f32()?.first().copied());
         progress.powers = powers;
         progress.step += 1;
-        Ok((loss, rows.len()))
+        Ok((loss, rows))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::failure::RunFailure;
 use crate::init::initial_state;
 use crate::journal::Event;
 use crate::model::check_state;
-use crate::observe::{Diagnose, Observer, StepReport, TrainingReport, WatchReport};
+use crate::observe::{Diagnose, Observer, StateReport, StepReport, TrainingReport, WatchReport};
 use crate::record::Recorder;
 use crate::schedule::Powers;
 use crate::step::Stepper;
@@ -90,6 +90,7 @@ pub fn train(
     });
     let (began, mut rows_done) = (Instant::now(), 0);
     let mut saved = (progress.step > 0).then_some(progress.step);
+    report_state(plan, &progress, job.end, observer);
     while !progress.is_done(job.end) {
         if job.cancel.load(Ordering::Relaxed) {
             recorder.save(&progress, observer)?;
@@ -112,6 +113,7 @@ pub fn train(
             loss,
             rows_per_second: rows_done as f64 / began.elapsed().as_secs_f64().max(1e-9),
         });
+        report_state(plan, &progress, job.end, observer);
         note_epoch(plan, &mut progress, loss, recorder)?;
         if watch.is_due(progress.step) {
             watch.measure(plan, &mut progress, recorder, observer)?;
@@ -131,6 +133,15 @@ pub fn train(
     }
     observer.trained(name, progress.step);
     Ok(progress)
+}
+
+fn report_state(plan: &Training, progress: &Progress, end: u64, observer: &mut dyn Observer) {
+    observer.state(&StateReport {
+        training: plan,
+        step: progress.step,
+        ends: progress.is_done(end),
+        state: &progress.state,
+    });
 }
 
 fn note_failure(
