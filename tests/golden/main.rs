@@ -47,6 +47,40 @@ fn tabular() {
     case.check(&examples().join("tabular.mmh"));
 }
 
+/// The defaults, like any recipe; then the study, for different numbers of workers.
+#[test]
+fn search() {
+    let case = Case {
+        name: "search",
+        limit: "4 steps",
+        set: &[],
+        everywhere: true,
+    };
+    let recipe = examples().join("search.mmh");
+    case.check(&recipe);
+    let recipe = recipe.to_str().expect("a path in UTF-8");
+    for workers in ["1", "3"] {
+        let place = Place::new();
+        let words = [
+            "run",
+            recipe,
+            "--json",
+            "--out",
+            "out",
+            "--workers",
+            workers,
+        ];
+        let json = place.mmhc(&words).ends(0).json();
+        for (name, found) in [
+            ("search-study", &json["study"]["study_hash"]),
+            ("search-best", &json["model_hash"]),
+        ] {
+            let found = found.as_str().expect("a hash");
+            assert_eq!(found, golden(name, found), "{name}, {workers} workers");
+        }
+    }
+}
+
 #[test]
 fn legacy() {
     let case = Case {

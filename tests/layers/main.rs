@@ -63,6 +63,7 @@ fn the_runtime_never_links_the_front_half() {
         "mmh-numerics",
         "mmh-ir",
         "mmh-legacy",
+        "mmh-search",
     ] {
         let reached = reach(&all, part);
         for front in ["mmh-syntax", "mmh-std", "mmh-check", "mmh-plan", "mmhc"] {

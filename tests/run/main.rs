@@ -5,5 +5,6 @@ mod faults;
 mod outputs;
 mod proof;
 mod resume;
+mod search;
 mod second;
 mod support;

@@ -4,6 +4,7 @@ use crate::core::Cx;
 use crate::data::DataSet;
 use crate::later;
 use crate::program::Program;
+use crate::search;
 use crate::section::Choice;
 use crate::value::{Loc, Value};
 use crate::world::{DataFacts, World};
@@ -57,7 +58,7 @@ pub fn section_settings(kind: SectionKind) -> &'static [&'static str] {
     match kind {
         SectionKind::Data => &["source", "split"],
         SectionKind::Train => train::TRAIN,
-        SectionKind::Search => later::SEARCH,
+        SectionKind::Search => search::SEARCH,
         SectionKind::Evaluate => train::EVALUATE,
         SectionKind::Export => later::EXPORT,
         SectionKind::Federate => later::FEDERATE,
@@ -72,8 +73,8 @@ pub fn setting_choices(kind: SectionKind, setting: &str) -> &'static [Callable] 
         (SectionKind::Train, "optimize") => optimise::OPTIMISERS,
         (SectionKind::Train, "schedule") => optimise::SCHEDULES,
         (SectionKind::Train, "watch") | (SectionKind::Evaluate, "metrics") => metrics::METRICS,
-        (SectionKind::Search, "method") => later::METHODS,
-        (SectionKind::Search, "propose") => later::PROPOSALS,
+        (SectionKind::Search, "method") => search::METHODS,
+        (SectionKind::Search, "propose") => search::PROPOSALS,
         (SectionKind::Export, "to") => later::TARGETS,
         (SectionKind::Export, "verify") => later::VERIFY,
         (SectionKind::Federate, "combine") => later::COMBINE,

@@ -1,23 +1,18 @@
-//! Sections that are checked but that this version cannot run: `search`, `export`, `federate`.
+//! Sections that are checked but that this version cannot run: `export`, `federate`.
 
-use crate::call::{Bound, Given};
 use crate::core::Cx;
 use crate::expr::Scope;
 use crate::recipe::NotYet;
 use crate::section::{Choice, Settings};
-use crate::value::{Eval, Reported, UnitKind, Value};
-use mmh_diag::{Code, Diagnostic, SourceId};
-use mmh_ir::plan::Part;
+use crate::value::{Eval, UnitKind, Value};
+use mmh_diag::{Code, SourceId};
 use mmh_syntax::ast::{Expr, Field, Path, Section, SectionKind};
 
-pub(crate) const SEARCH: &[&str] = &["run", "maximize", "minimize", "method", "propose", "budget"];
 pub(crate) const EXPORT: &[&str] = &["model", "to", "verify"];
 pub(crate) const FEDERATE: &[&str] = &[
     "clients", "local", "invite", "wait", "combine", "privacy", "length", "watch",
 ];
 
-pub(crate) const METHODS: &[Choice] = &[("halving", &["rungs", "keep"]), ("full", &[])];
-pub(crate) const PROPOSALS: &[Choice] = &[("tpe", &["startup"]), ("random", &[]), ("grid", &[])];
 pub(crate) const TARGETS: &[Choice] = &[("onnx", &["path", "batch"]), ("safetensors", &["path"])];
 pub(crate) const VERIFY: &[Choice] = &[("close", &["on", "within"]), ("equal", &["on"])];
 pub(crate) const COMBINE: &[Choice] = &[
@@ -32,16 +27,11 @@ impl<'p> Cx<'p> {
     pub(crate) fn check_later(&mut self) -> Vec<NotYet> {
         let mut all = Vec::new();
         let program = self.program;
-        for kind in [
-            SectionKind::Search,
-            SectionKind::Export,
-            SectionKind::Federate,
-        ] {
+        for kind in [SectionKind::Export, SectionKind::Federate] {
             for (_, section, source) in program.sections(kind) {
                 self.source = source;
                 let name = section.name.as_ref().map_or("", |n| n.text.as_str());
                 let _ = match kind {
-                    SectionKind::Search => self.search(section, name),
                     SectionKind::Export => self.export(section, name, source),
                     _ => self.federate(section, name),
                 };
@@ -54,13 +44,13 @@ impl<'p> Cx<'p> {
         all
     }
 
-    fn counted_field(&mut self, field: &'p Field, kind: UnitKind) -> Eval<f64> {
+    pub(crate) fn counted_field(&mut self, field: &'p Field, kind: UnitKind) -> Eval<f64> {
         let loc = self.at(field.value.span());
         let value = self.expr(&field.value, &Scope::default())?;
         self.counted(value, loc, &field.name.text, kind)
     }
 
-    fn counted(
+    pub(crate) fn counted(
         &mut self,
         value: Value,
         loc: crate::value::Loc,
@@ -88,172 +78,6 @@ impl<'p> Cx<'p> {
                 self.fail(Code::UnitWrong, loc, message, "")
             }
         }
-    }
-
-    // ---- search ----
-
-    fn search(&mut self, section: &'p Section, name: &str) -> Eval<()> {
-        let settings = self.settings(section, name, SEARCH);
-        let run = self.required(
-            &settings,
-            section,
-            name,
-            "run",
-            Code::SettingMissing,
-            "write `run = fit`",
-        );
-        if let Ok(field) = run {
-            let _ = self.training_named(field);
-        }
-        match (settings.get("maximize"), settings.get("minimize")) {
-            (Some(field), None) | (None, Some(field)) => {
-                let _ = self.objective(field);
-            }
-            (Some(_), Some(field)) => {
-                let _: Eval<()> = self.fail_at(
-                    Code::SettingDuplicate,
-                    field.name.span,
-                    "a search makes one figure large or small, not both",
-                    "leave one away",
-                );
-            }
-            (None, None) => {
-                let _ = self.required(
-                    &settings,
-                    section,
-                    name,
-                    "maximize",
-                    Code::SettingMissing,
-                    "write `maximize = fit.watch`",
-                );
-            }
-        }
-        let scope = Scope::default();
-        if let Some(field) = settings.get("method") {
-            let (_, bound) = self.chosen(&field.value, METHODS, "method of search", &scope)?;
-            self.rungs(&bound)?;
-        }
-        if let Some(field) = settings.get("propose") {
-            let (_, bound) = self.chosen(&field.value, PROPOSALS, "way to propose", &scope)?;
-            if let Some((value, loc)) = self.arg(&bound, "startup")? {
-                self.counted(value, loc, "startup", UnitKind::Trials)?;
-            }
-        }
-        if let Ok(field) = self.required(
-            &settings,
-            section,
-            name,
-            "budget",
-            Code::SettingMissing,
-            "write `budget = 64 trials`",
-        ) {
-            self.counted_field(field, UnitKind::Trials)?;
-        }
-        if crate::space::sites(self.program).is_empty() {
-            let help = "write a space behind a value: `lr = 3e-3 ~ log(3e-4 .. 3e-2)`";
-            return self.fail_at(
-                Code::SearchNoSpace,
-                section.kind_span,
-                format!("`{name}` has nothing to choose"),
-                help,
-            );
-        }
-        Ok(())
-    }
-
-    fn rungs(&mut self, bound: &Bound<'p, '_>) -> Eval<()> {
-        if let Some((value, loc)) = self.arg(bound, "rungs")? {
-            let Value::List(items) = value else {
-                return self.fail(
-                    Code::SettingType,
-                    loc,
-                    "`rungs` is a list of lengths",
-                    "write `rungs = [3 epochs, 10 epochs]`",
-                );
-            };
-            for item in items {
-                self.steps(item, loc, "rungs", 1)?;
-            }
-        }
-        let keep = self.float_arg(bound, "keep", Some(0.5))?;
-        if keep > 0.0 && keep < 1.0 {
-            return Ok(());
-        }
-        let loc = bound.get("keep").map_or(bound.loc, Given::loc);
-        self.fail(
-            Code::ValueRange,
-            loc,
-            "`keep` is a share between 0 and 1",
-            "write `keep = 1 / 3`",
-        )
-    }
-
-    fn training_named(&mut self, field: &'p Field) -> Eval<usize> {
-        let loc = self.at(field.value.span());
-        match self.expr(&field.value, &Scope::default())? {
-            Value::Train(index) => Ok(index),
-            other => self.fail(
-                Code::SettingType,
-                loc,
-                format!("`{}` is a training, not {}", field.name.text, other.kind()),
-                "write the name of a `train` section",
-            ),
-        }
-    }
-
-    // `fit.watch`, or a figure of an evaluation; never one of test rows.
-    fn objective(&mut self, field: &'p Field) -> Eval<()> {
-        let loc = self.at(field.value.span());
-        let help = "write `fit.watch`, with the name of a training";
-        let Expr::Path(path) = field.value.ungrouped() else {
-            return self.fail(Code::SettingType, loc, "a search follows one figure", help);
-        };
-        let [head, which, ..] = path.names.as_slice() else {
-            return self.fail(Code::SettingType, loc, "a search follows one figure", help);
-        };
-        let Some(declared) = self.program.find(self.source, &head.text) else {
-            self.name_value(head, &Scope::default())?;
-            return Err(Reported);
-        };
-        let Some((section, source)) = self.section(declared) else {
-            return self.fail(
-                Code::SettingType,
-                loc,
-                format!("`{}` is no section that measures", head.text),
-                help,
-            );
-        };
-        let rows = section.fields.iter().find(|f| f.name.text == "rows");
-        if section.kind == SectionKind::Evaluate && rows.is_some_and(reads_test) {
-            let mut diagnostic = Diagnostic::error(
-                Code::DataTestLeak,
-                "the search would choose by the test rows",
-            )
-            .at(
-                self.source,
-                field.value.span(),
-                "this decides which trial wins",
-            )
-            .help("measure on the validation rows: `.valid`");
-            if let Some(rows) = rows {
-                diagnostic = diagnostic.and(
-                    source,
-                    rows.value.span(),
-                    "these rows are for the last measurement only",
-                );
-            }
-            return Err(self.report(diagnostic));
-        }
-        let watches = section.fields.iter().any(|f| f.name.text == "watch");
-        if section.kind == SectionKind::Train && which.text == "watch" && !watches {
-            return self.fail(
-                Code::NameUnknown,
-                loc,
-                format!("`{}` watches nothing", head.text),
-                "give it a `watch`",
-            );
-        }
-        Ok(())
     }
 
     // ---- export ----
@@ -408,18 +232,4 @@ impl<'p> Cx<'p> {
         }
         Ok(())
     }
-}
-
-// Whether the rows of a section are those of the test part, as written.
-fn reads_test(field: &Field) -> bool {
-    let mut found = false;
-    crate::program::walk(&field.value, &mut |e| {
-        if let Expr::Path(path) = e {
-            found |= path
-                .names
-                .get(1)
-                .is_some_and(|n| n.text == Part::Test.name());
-        }
-    });
-    found
 }

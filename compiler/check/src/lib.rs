@@ -11,6 +11,7 @@
 
 mod arguments;
 mod call;
+mod choices;
 mod columns;
 mod core;
 mod data;
@@ -30,6 +31,7 @@ mod poly;
 mod primitives;
 mod program;
 pub mod recipe;
+mod search;
 mod section;
 mod source;
 mod space;
@@ -40,6 +42,7 @@ mod unfold;
 mod value;
 mod world;
 
+pub use choices::{Alternative, Place, chosen_texts, setting_text};
 pub use columns::column_name;
 pub use program::{SourceText, plain as plain_path};
 pub use recipe::Recipe;
@@ -77,6 +80,20 @@ pub struct Checked {
 
 /// Checks the recipe at `main`, its values replaced by `overrides` (`("fit.length", "2 epochs")`).
 pub fn check(world: &dyn World, main: &str, overrides: &[(String, String)]) -> Checked {
+    check_choices(world, main, overrides, true)
+}
+
+/// Checks a recipe whose every choice was found to hold its shapes before, as for the trials of a search.
+pub fn check_trial(world: &dyn World, main: &str) -> Checked {
+    check_choices(world, main, &[], false)
+}
+
+fn check_choices(
+    world: &dyn World,
+    main: &str,
+    overrides: &[(String, String)],
+    every_choice: bool,
+) -> Checked {
     let (program, mut diagnostics) = program::load(world, main, overrides);
     let sources = program.sources.clone();
     if diagnostics.iter().any(Diagnostic::is_error) {
@@ -107,12 +124,17 @@ pub fn check(world: &dyn World, main: &str, overrides: &[(String, String)]) -> C
         .into_iter()
         .map(|declared| (declared, cx.check_evaluate(declared, &trainings)))
         .collect();
-    let not_yet = cx.check_later();
+    let mut not_yet = cx.check_later();
+    let trains: Vec<(usize, &recipe::Train)> = trained
+        .iter()
+        .filter_map(|(declared, train)| train.as_ref().ok().map(|train| (*declared, train)))
+        .collect();
+    let search = cx.check_searches(seed, &trains, &mut not_yet);
     cx.check_lets();
     for site in space::sites(&program) {
         let _ = cx.check_space(&site);
     }
-    if !cx.diagnostics.iter().any(Diagnostic::is_error) {
+    if every_choice && !cx.diagnostics.iter().any(Diagnostic::is_error) {
         generic::check_choices(&mut cx, &trainings);
     }
     diagnostics.append(&mut cx.diagnostics);
@@ -137,6 +159,7 @@ pub fn check(world: &dyn World, main: &str, overrides: &[(String, String)]) -> C
                     .filter_map(|(_, e)| e.as_ref().ok())
                     .cloned()
                     .collect(),
+                search,
                 not_yet,
             };
             let evaluations = evaluated

@@ -121,6 +121,38 @@ pub struct Evaluate {
     pub rows: u64,
 }
 
+/// A length as a recipe says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// So many epochs.
+    Epochs(u64),
+    /// So many steps.
+    Steps(u64),
+}
+
+/// A `search` section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Search {
+    /// Declared name.
+    pub name: String,
+    /// Where the name stands.
+    pub span: Span,
+    /// Number of the training that trials run.
+    pub training: usize,
+    /// All that decides the search, but for results.
+    pub spec: mmh_search::Spec,
+    /// Lengths at which trials are compared ahead of their end.
+    pub rungs: Vec<Length>,
+    /// Where each site of the space stands in the text.
+    pub places: Vec<crate::choices::Place>,
+    /// Bytes that state and programs of a trial may take.
+    pub memory: Option<u64>,
+    /// Whether the recipe has a constraint.
+    pub constrained: bool,
+    /// Whether the values as they stand in the recipe fulfil its constraint.
+    pub holds: bool,
+}
+
 /// A section that is checked but that this version cannot run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NotYet {
@@ -143,6 +175,8 @@ pub struct Declarations {
     pub trainings: Vec<Train>,
     /// Evaluations in order.
     pub evaluations: Vec<Evaluate>,
+    /// The search.
+    pub search: Option<Search>,
     /// What cannot run yet.
     pub not_yet: Vec<NotYet>,
 }

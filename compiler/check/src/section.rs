@@ -101,6 +101,7 @@ impl<'p> Cx<'p> {
         what: &str,
         scope: &'s Scope,
     ) -> Eval<(usize, Bound<'p, 's>)> {
+        let expr = self.settled(expr);
         let loc = self.at(expr.span());
         let (name, args, at): (&str, &'p [mmh_syntax::ast::Arg], Loc) = match expr.ungrouped() {
             Expr::Call(call) => (

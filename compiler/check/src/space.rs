@@ -6,13 +6,16 @@ use crate::program::{Program, walk_item};
 use crate::section::Choice;
 use crate::value::{Eval, Loc, Value};
 use mmh_diag::Code;
-use mmh_syntax::ast::{Expr, Item};
+use mmh_syntax::ast::{Expr, Item, SectionKind};
 
 /// One `~` of the recipe.
 #[derive(Clone, Debug)]
 pub(crate) struct Site<'p> {
     pub(crate) loc: Loc,
     pub(crate) name: String,
+    /// The section and setting whose value it is, whole.
+    pub(crate) field: Option<(SectionKind, &'p str)>,
+    pub(crate) default: &'p Expr,
     pub(crate) space: &'p Expr,
     pub(crate) space_loc: Loc,
 }
@@ -47,7 +50,13 @@ pub(crate) fn sites(program: &Program) -> Vec<Site<'_>> {
         let mut names: Vec<(mmh_diag::Span, String)> = Vec::new();
         name_places(&declared.item, &mut names);
         walk_item(&declared.item, &mut |e| {
-            if let Expr::Choice { space, span, .. } = e {
+            if let Expr::Choice {
+                default,
+                space,
+                span,
+                ..
+            } = e
+            {
                 let inner = names
                     .iter()
                     .rev()
@@ -62,6 +71,8 @@ pub(crate) fn sites(program: &Program) -> Vec<Site<'_>> {
                         span: *span,
                     },
                     name,
+                    field: field_of(&declared.item, *span),
+                    default,
                     space,
                     space_loc: Loc {
                         source: declared.source,
@@ -74,6 +85,15 @@ pub(crate) fn sites(program: &Program) -> Vec<Site<'_>> {
     found
 }
 
+fn field_of(item: &Item, span: mmh_diag::Span) -> Option<(SectionKind, &str)> {
+    let Item::Section(section) = item else {
+        return None;
+    };
+    let mut fields = section.fields.iter();
+    let field = fields.find(|field| field.value.ungrouped().span() == span)?;
+    Some((section.kind, &field.name.text))
+}
+
 // The settings and arguments of a declaration, outer before inner.
 fn name_places(item: &Item, names: &mut Vec<(mmh_diag::Span, String)>) {
     if let Item::Section(section) = item {
@@ -83,7 +103,10 @@ fn name_places(item: &Item, names: &mut Vec<(mmh_diag::Span, String)>) {
     }
     walk_item(item, &mut |e| {
         if let Expr::Call(call) = e {
-            for arg in &call.args {
+            let callee = call.callee.text();
+            // An alternative has the name of what it is for.
+            let space = SPACES.iter().any(|(name, _)| *name == callee);
+            for arg in call.args.iter().filter(|_| !space) {
                 let name = arg
                     .name
                     .as_ref()
@@ -133,6 +156,24 @@ pub(crate) fn alternative(space: &Expr, nth: usize) -> Option<Alternative<'_>> {
 }
 
 impl<'p> Cx<'p> {
+    /// What stands for a choice: the value ahead of `~`, or the alternative that is tried.
+    pub(crate) fn settled(&self, expr: &'p Expr) -> &'p Expr {
+        let Expr::Choice {
+            default,
+            space,
+            span,
+            ..
+        } = expr.ungrouped()
+        else {
+            return expr;
+        };
+        let nth = self.choices.get(&self.at(*span)).copied();
+        match nth.and_then(|nth| alternative(space, nth)) {
+            Some(Alternative::Written(chosen)) => self.settled(chosen),
+            Some(Alternative::Number(_)) | None => self.settled(default),
+        }
+    }
+
     /// Checks a space on its own.
     pub(crate) fn check_space(&mut self, site: &Site<'p>) -> Eval<()> {
         self.source = site.loc.source;
@@ -153,7 +194,15 @@ impl<'p> Cx<'p> {
                     if let Some(given) = &arg.name {
                         self.unknown_setting("choice", given, &[]);
                     }
-                    self.expr(&arg.value, &scope)?;
+                    let listed = site.field.map_or(&[][..], |(kind, setting)| {
+                        crate::editor::setting_choices(kind, setting)
+                    });
+                    match listed.is_empty() {
+                        true => self.expr(&arg.value, &scope).map(|_| ())?,
+                        false => self
+                            .chosen(&arg.value, listed, "value of this setting", &scope)
+                            .map(|_| ())?,
+                    }
                 }
                 return Ok(());
             }

@@ -374,6 +374,17 @@ impl<'p> Cx<'p> {
                 help,
             );
         };
+        // The best of a search is the best model of what it runs, with the settings it chose.
+        let searched = self.searched_by(training);
+        if searched.is_some() && which.text != "best" {
+            return self.fail_at(
+                Code::NameUnknown,
+                which.span,
+                format!("a search has no `{}`", which.text),
+                "write `.best`",
+            );
+        }
+        let training = searched.unwrap_or(training);
         let index = match self.name_value(training, &Scope::default())? {
             Value::Train(index) => index,
             other => {
@@ -426,7 +437,7 @@ impl<'p> Cx<'p> {
             Code::SettingMissing,
             "write `optimize = adamw(lr = 1e-3)`",
         )?;
-        let items: Vec<&'p Expr> = match field.value.ungrouped() {
+        let items: Vec<&'p Expr> = match self.settled(&field.value).ungrouped() {
             Expr::List { items, .. } => items.iter().collect(),
             one => vec![one],
         };

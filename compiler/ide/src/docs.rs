@@ -233,14 +233,41 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     (
         "",
         "method",
-        "How trials are compared: `halving(…)` or `full`.",
+        "How trials are compared: `halving`, `hyperband`, `median`, `patience`, `threshold` or `full`.",
     ),
     (
         "",
         "propose",
-        "How choices are proposed: `tpe`, `random` or `grid`.",
+        "How choices are proposed: `tpe`, `gp`, `cmaes`, `sobol`, `random` or `grid`.",
     ),
     ("", "budget", "How many trials: `64 trials`."),
+    (
+        "",
+        "lag",
+        "How many of the newest trials a proposal does not read: so many may run beside it.",
+    ),
+    (
+        "",
+        "where",
+        "What every proposal must fulfil: `wide * depth <= 96`.",
+    ),
+    (
+        "",
+        "memory",
+        "Bytes that a trial may take; one that is planned with more is not run.",
+    ),
+    (
+        "",
+        "wait",
+        "Rungs without a better figure before a trial ends.",
+    ),
+    (
+        "",
+        "bound",
+        "The figure that a trial must not be worse than at a rung.",
+    ),
+    ("", "population", "Trials of a generation."),
+    ("", "points", "Values of a range in a grid."),
     (
         "",
         "verify",
@@ -348,13 +375,22 @@ pub(crate) fn choice(name: &str) -> &'static str {
         "halving" => "Successive halving: the worse trials end early (Jamieson & Talwalkar 2016).",
         "full" => "Every trial runs to its end.",
         "tpe" => "Tree-structured Parzen estimators (Bergstra et al. 2011).",
+        "hyperband" => {
+            "Brackets of successive halving that start at longer and longer rungs (Li et al. 2018)."
+        }
+        "patience" => "A trial ends when rungs in a row brought nothing better.",
+        "threshold" => "A trial ends when its figure is worse than a bound.",
+        "cmaes" => "Covariance matrix adaptation (Hansen 2016).",
+        "sobol" => "A scrambled Sobol sequence (Joe & Kuo 2008).",
+        "gp" => "The improvement that a Gaussian process expects (Jones et al. 1998).",
+        "nsga2" => "Several figures at once (Deb et al. 2002; not in this version).",
         "grid" => "Every combination in order.",
         "onnx" => "An ONNX file.",
         "safetensors" => "A safetensors file.",
         "close" => "The outputs differ by no more than a bound.",
         "equal" => "The outputs are the same, bit for bit.",
         "fedavg" => "The weighted mean of the updates (McMahan et al. 2017).",
-        "median" => "The median of the updates, element by element.",
+        "median" => "The median: of a federated round's updates, or of the trials before.",
         "trimmed" => "The mean without the outermost updates.",
         "gaussian" => "Noise that bounds what is learnt about one client (Dwork & Roth 2014).",
         "none" => "No privacy.",

@@ -68,7 +68,7 @@ pub(crate) enum Verb {
     Export(Rest),
     /// Import a model (not in this version)
     Import(Rest),
-    /// Search for better settings (not in this version)
+    /// Search on many machines (not in this version; `run` searches on one)
     Search(Rest),
     /// Work for a search on another machine (not in this version)
     Worker(Rest),
@@ -118,8 +118,8 @@ pub(crate) struct RunArgs {
     /// End every training there and leave the schedule as it is: "5 steps" or "2 epochs"
     #[arg(long, value_name = "LENGTH", value_parser = limit)]
     pub(crate) limit: Option<Limit>,
-    /// Processes that share a search
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Trials of a search that are trained at once; they share the threads
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) workers: u32,
     /// Go on from the last good step in the run folder
     #[arg(long)]
@@ -265,6 +265,8 @@ pub(crate) enum Stage {
     Graph,
     /// The plan that is run
     Plan,
+    /// What a search may choose, how it proposes and compares
+    Space,
     /// The fused loops of each training step
     Kernel,
     /// What Cranelift is given (not in this version)

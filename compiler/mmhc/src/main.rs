@@ -33,6 +33,7 @@ mod progress;
 mod proof;
 mod render;
 mod run;
+mod search;
 mod seed;
 mod show;
 mod system;

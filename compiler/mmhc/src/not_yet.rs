@@ -34,7 +34,7 @@ fn instead(verb: &str) -> &'static str {
         "export" => "take `model.safetensors` from the run folder: every framework reads it",
         "import" => "train the model here; weights of elsewhere cannot be read yet",
         "search" | "worker" => {
-            "run the defaults with `mmhc run --no-search`, or try values with `--set path=value`"
+            "`mmhc run` runs the search of a recipe, on one machine with `--workers N`"
         }
         "federate" => "train on one machine with a `train` section",
         _ => "`mmhc --help` lists what there is",
@@ -44,9 +44,7 @@ fn instead(verb: &str) -> &'static str {
 /// What to do about a section that cannot run.
 pub(crate) fn instead_of_section(section: &str) -> &'static str {
     match section.split_whitespace().next() {
-        Some("search") => {
-            "run the defaults with `--no-search`, or try values with `--set path=value`"
-        }
+        Some("search") => "keep one `search` in a recipe, or run the defaults with `--no-search`",
         Some("export") => "leave the section away and take `model.safetensors` from the run folder",
         Some("federate") => {
             "leave the section away, or train on one machine with a `train` section"

@@ -6,7 +6,7 @@ use crate::front::{self, Checked};
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::profile::Profile;
 use crate::progress::Progress;
-use crate::{device, not_yet, system};
+use crate::{device, not_yet, search, system};
 use mmh_check::Recipe;
 use mmh_diag::{Code, Diagnostic, SourceId, Span};
 use mmh_interpret::trace;
@@ -34,19 +34,12 @@ const OURS: &[&str] = &[
     "recipe.mmh",
     "report.html",
     "statistics.json",
+    "study",
     "trace.json",
 ];
 
 pub(crate) fn run(args: &RunArgs) -> Outcome {
     let json = args.json;
-    if args.workers != 1 {
-        let finding = Finding::error(
-            Code::CapabilityNotYet,
-            "`--workers` is not in this version",
-            not_yet::instead_of_section("search"),
-        );
-        return Err(Failure::of(finding, json, Exit::Fault));
-    }
     let out = args
         .out
         .clone()
@@ -61,6 +54,22 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let checked = front::check(front::open(&args.recipe, json)?, &args.set);
     let recipe = checked.recipe(json)?;
     runnable(&checked, recipe, args.no_search, json)?;
+    if let Some(search) = recipe
+        .declarations
+        .search
+        .as_ref()
+        .filter(|_| !args.no_search)
+    {
+        if args.profile {
+            let message = "`--profile` measures one run; take it with `--no-search`";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        return search::run(args, &checked, search, &out);
+    }
+    if args.workers != 1 {
+        let message = "`--workers` share the trials of a search, and none is run here";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let profile = args.profile.then(Profile::begin);
     let device = device::choose(&args.device, profile.as_ref().map(Profile::trace), json)?;
     let plan = mmh_plan::plan(recipe);
@@ -113,10 +122,13 @@ fn is_free(out: &Path) -> bool {
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
     let ours = |name: &String| OURS.contains(&name.strip_suffix(".new").unwrap_or(name));
-    names.iter().any(|name| name == "journal") || names.iter().all(ours)
+    names
+        .iter()
+        .any(|name| name == "journal" || name == "study")
+        || names.iter().all(ours)
 }
 
-/// Refuses what is checked but cannot run yet. A search may be passed over.
+/// Refuses what is checked but cannot run yet. A second search may be passed over.
 pub(crate) fn runnable(
     checked: &Checked,
     recipe: &Recipe,
@@ -149,7 +161,7 @@ pub(crate) fn runnable(
 }
 
 /// Set by Ctrl-C or a request to end; a second one ends at once.
-fn cancel_on_signal() -> Arc<AtomicBool> {
+pub(crate) fn cancel_on_signal() -> Arc<AtomicBool> {
     let cancel = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&cancel);
     // Without a handler the run is ended at once, and `--resume` goes on from the last checkpoint all the same.
@@ -261,7 +273,7 @@ pub(crate) fn exit(failure: &RunFailure) -> Exit {
 }
 
 /// The result for people.
-fn words(summary: &RunSummary) -> String {
+pub(crate) fn words(summary: &RunSummary) -> String {
     let mut lines: Vec<[String; 3]> = Vec::new();
     for (section, parts) in &summary.metrics {
         for (part, metrics) in parts.as_object().unwrap_or(&Map::new()) {

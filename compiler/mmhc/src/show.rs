@@ -4,7 +4,7 @@ use crate::args::{ShowArgs, Stage};
 use crate::findings::Finding;
 use crate::front;
 use crate::outcome::{Exit, Failure, Outcome};
-use crate::system;
+use crate::{search, system};
 use mmh_diag::Code;
 use mmh_ir::Plan;
 use mmh_ir::plan::Program;
@@ -22,6 +22,7 @@ pub(crate) fn show(args: &ShowArgs) -> Outcome {
         Stage::Graph => graphs(&plan(args)?),
         Stage::Plan if args.schedule => schedules(&plan(args)?),
         Stage::Plan => format!("{}\n", plan(args)?.to_text()),
+        Stage::Space => space(args)?,
         Stage::Kernel => kernels(&plan(args)?),
         Stage::Clif => return Err(not_yet("clif")),
         Stage::Wgsl => return Err(not_yet("wgsl")),
@@ -58,6 +59,20 @@ fn checked(args: &ShowArgs) -> Result<front::Checked, Failure> {
 
 fn plan(args: &ShowArgs) -> Result<Plan, Failure> {
     checked(args)?.plan(false)
+}
+
+fn space(args: &ShowArgs) -> Result<String, Failure> {
+    let checked = checked(args)?;
+    let recipe = checked.recipe(false)?;
+    let Some(search) = &recipe.declarations.search else {
+        let message = "the recipe has no `search`";
+        let help = "add `search tune { run = fit  maximize = fit.watch  budget = 64 trials }`";
+        let finding = Finding::error(Code::SettingMissing, message, help);
+        return Err(Failure::of(finding, false, Exit::Fault));
+    };
+    let mut texts = vec![checked.texts.text.clone()];
+    texts.extend(checked.texts.used.iter().map(|(_, text)| text.clone()));
+    Ok(search::space(search, &texts))
 }
 
 /// The programs of the trainings' steps, each with the name of its training.

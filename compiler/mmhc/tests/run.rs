@@ -204,11 +204,14 @@ fn wrong_usage_ends_with_2() {
 }
 
 #[test]
-fn sections_that_cannot_run_are_refused_unless_passed_over() {
+fn sections_that_cannot_run_are_refused() {
     let place = Place::new();
     let search = "\nsearch tune {\n  run      = fit\n  maximize = fit.watch\n  method   = full\n  budget   = 4 trials\n}\n";
-    let recipe = RECIPE.replace("lr = 1e-1", "lr = 1e-1 ~ log(1e-2 .. 1e0)");
-    place.write("points.mmh", &(recipe + search));
+    let recipe = RECIPE.replace("lr = 1e-1", "lr = 1e-1 ~ log(1e-2 .. 1e0)") + search;
+    place.write(
+        "points.mmh",
+        &(recipe.clone() + &search.replace("tune", "more")),
+    );
     let refused = place.mmhc(&["run", "points.mmh"]).ends(1);
     assert!(
         refused.err.contains("capability::not-yet") && refused.err.contains("--no-search"),
@@ -218,6 +221,19 @@ fn sections_that_cannot_run_are_refused_unless_passed_over() {
     place
         .mmhc(&["run", "points.mmh", "--no-search", "--limit", "1 step"])
         .ends(0);
+    place.write("points.mmh", &recipe);
+    place.write(
+        "points.mmh",
+        &recipe.replace("method   = full", "propose  = nsga2"),
+    );
+    let refused = place.mmhc(&["run", "points.mmh"]).ends(1);
+    assert!(
+        refused.err.contains("capability::not-yet"),
+        "{}",
+        refused.err
+    );
+    let workers = ["run", "points.mmh", "--no-search", "--workers", "2"];
+    assert!(place.mmhc(&workers).ends(2).err.contains("--workers"));
     let gpu = place
         .mmhc(&["run", "points.mmh", "--no-search", "--device", "gpu"])
         .ends(1);

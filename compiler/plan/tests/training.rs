@@ -88,6 +88,7 @@ impl Recipe {
             data: vec![],
             trainings: vec![train],
             evaluations: vec![evaluate],
+            search: None,
             not_yet: vec![],
         };
         Self {

@@ -8,7 +8,8 @@
 //! | `mmh.lock` | hashes of the data |
 //! | `model.safetensors`, `statistics.json` | the model, and what it knows of its training rows |
 //! | `metrics.json`, `report.html` | the result |
-//! | `previous/` | journal and checkpoints of the run that a new one took the place of |
+//! | `study/` | of a search: its journal and its trials, each a run folder |
+//! | `previous/` | journal, checkpoints and study of the run that a new one took the place of |
 
 use crate::data::{Dataset, data_hash};
 use crate::failure::RunFailure;
@@ -153,19 +154,19 @@ fn check_identity(first: &Line, identity: &Identity<'_>) -> Result<(), RunFailur
     Ok(())
 }
 
-fn set_aside(files: &dyn Files, path: &Path) -> Result<(), RunFailure> {
+pub(crate) fn set_aside(files: &dyn Files, path: &Path) -> Result<(), RunFailure> {
     let names = files
         .list(path)
         .map_err(|error| RunFailure::io(path, &error))?;
     let there = |name: &str| names.iter().any(|known| known == name);
-    if !there("journal") && !there("checkpoints") {
+    if !there("journal") && !there("checkpoints") && !there("study") {
         return Ok(());
     }
     let previous = path.join("previous");
     remove_if_there(files, &previous)?;
     let moved = files.make_folder(&previous).and_then(|()| {
         // The journal goes last: while it is there, what is left can be gone on with.
-        for name in ["checkpoints", "journal"]
+        for name in ["checkpoints", "study", "journal"]
             .into_iter()
             .filter(|name| there(name))
         {
@@ -204,7 +205,7 @@ fn write_inputs(files: &dyn Files, path: &Path, identity: &Identity<'_>) -> Resu
 }
 
 /// The path without anything that leads out of a folder.
-fn inside(name: &str) -> PathBuf {
+pub(crate) fn inside(name: &str) -> PathBuf {
     let plain = Path::new(name)
         .components()
         .filter(|part| matches!(part, Component::Normal(_)));
@@ -225,7 +226,7 @@ fn lock_text(data: &[Dataset]) -> String {
 }
 
 /// A locked file.
-struct Lock(File);
+pub(crate) struct Lock(File);
 
 impl Drop for Lock {
     /// Unlocks by name: a child process forked a moment ago may still hold the file open.
@@ -236,7 +237,7 @@ impl Drop for Lock {
 }
 
 /// Locks the folder for this process; the system unlocks it however the process ends.
-fn lock(path: &Path) -> Result<Option<Lock>, RunFailure> {
+pub(crate) fn lock(path: &Path) -> Result<Option<Lock>, RunFailure> {
     let name = path.join(".lock");
     let file = File::create(&name).map_err(|error| RunFailure::io(&name, &error))?;
     match file.try_lock() {

@@ -6,6 +6,7 @@
 
 use crate::failure::RunFailure;
 use crate::files::{Files, read_if_there};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -88,15 +89,15 @@ pub enum Event {
     },
 }
 
-/// A line as read back.
+/// A line as read back. A run's journal holds [`Event`]s, a study's those of [`crate::study`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub struct Line<E = Event> {
     /// Number, from 0.
     pub n: u64,
     /// Hash of the line before.
     pub prev: String,
     /// What happened.
-    pub entry: Event,
+    pub entry: E,
     /// Hash of this line.
     pub hash: String,
     /// Facts of machine and clock.
@@ -126,10 +127,10 @@ impl Journal {
     }
 
     /// Opens a journal to go on writing, cuts a torn last line off, and gives the lines. None if there is no file.
-    pub fn open(
+    pub fn open<E: DeserializeOwned>(
         files: Arc<dyn Files>,
         path: &Path,
-    ) -> Result<Option<(Self, Vec<Line>)>, RunFailure> {
+    ) -> Result<Option<(Self, Vec<Line<E>>)>, RunFailure> {
         let Some(bytes) = read_if_there(&*files, path)? else {
             return Ok(None);
         };
@@ -164,7 +165,12 @@ impl Journal {
     }
 
     /// Adds a line. `wall` is what the clock and the machine say; `sync` makes it last before this returns.
-    pub fn add(&mut self, event: &Event, wall: Value, sync: bool) -> Result<(), RunFailure> {
+    pub fn add(
+        &mut self,
+        event: &impl Serialize,
+        wall: Value,
+        sync: bool,
+    ) -> Result<(), RunFailure> {
         let entry =
             serde_json::to_string(event).map_err(|error| damaged(&self.path, error.to_string()))?;
         let hashed = format!(
@@ -183,8 +189,8 @@ impl Journal {
 /// The lines of a journal and how many bytes they take. A last line that is torn is left out.
 ///
 /// Errors: the number of the first line that does not continue the chain, and why.
-pub fn read(bytes: &[u8]) -> Result<(Vec<Line>, usize), String> {
-    let (mut lines, mut at) = (Vec::<Line>::new(), 0);
+pub fn read<E: DeserializeOwned>(bytes: &[u8]) -> Result<(Vec<Line<E>>, usize), String> {
+    let (mut lines, mut at) = (Vec::<Line<E>>::new(), 0);
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
             return Ok((lines, at));
@@ -204,9 +210,9 @@ pub fn read(bytes: &[u8]) -> Result<(Vec<Line>, usize), String> {
     Ok((lines, at))
 }
 
-fn read_line(text: &[u8], n: u64, prev: &str) -> Result<Line, String> {
+fn read_line<E: DeserializeOwned>(text: &[u8], n: u64, prev: &str) -> Result<Line<E>, String> {
     const MARK: &[u8] = br#","hash":""#;
-    let line: Line = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let line: Line<E> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let cut = text
         .windows(MARK.len())
         .rposition(|window| window == MARK)
@@ -266,7 +272,7 @@ mod tests {
     fn the_chain_holds_and_shows_every_change() {
         let folder = tempfile::tempdir().unwrap();
         let bytes = written(folder.path());
-        let (lines, whole) = read(&bytes).unwrap();
+        let (lines, whole) = read::<Event>(&bytes).unwrap();
         assert_eq!((lines.len(), whole), (4, bytes.len()));
         for at in 0..bytes.len() {
             let mut changed = bytes.clone();
@@ -280,7 +286,7 @@ mod tests {
             if in_wall(&bytes[start..at]) {
                 continue;
             }
-            match read(&changed) {
+            match read::<Event>(&changed) {
                 Err(_) => {}
                 Ok((found, _)) => {
                     assert!(line == 3 && found.len() == 3, "byte {at} may be changed")
@@ -294,7 +300,7 @@ mod tests {
             }
         }
         assert_eq!(
-            read(&without).unwrap_err(),
+            read::<Event>(&without).unwrap_err(),
             "line 2: it does not follow the line before"
         );
     }
@@ -314,7 +320,9 @@ mod tests {
             + 1;
         for end in (third..bytes.len()).step_by(7) {
             std::fs::write(&path, &bytes[..end]).unwrap();
-            let (journal, lines) = Journal::open(Arc::new(Disk), &path).unwrap().unwrap();
+            let (journal, lines) = Journal::open::<Event>(Arc::new(Disk), &path)
+                .unwrap()
+                .unwrap();
             assert_eq!((lines.len(), journal.next), (3, 3));
             assert_eq!(std::fs::read(&path).unwrap().len(), third);
         }

@@ -15,6 +15,7 @@
 //! | `evaluate`, `predict`, `probe` | metrics, what a model says, single values of single rows |
 //! | `folder`, `files`, `journal`, `checkpoint`, `record` | what is written, and how it stays whole |
 //! | `state_hash`, `merkle` | the hash of the whole state, and proofs of its parts |
+//! | `study` | the folder and the journal of a search |
 //! | `audit` | whether a folder is whole, the state after each step |
 //! | `proof` | hashes of states and of single values, for another machine to compare |
 //! | `model`, `summary`, `report` | hash and file of the model, the result as data and as a page |
@@ -55,6 +56,7 @@ pub mod split;
 pub mod state_hash;
 mod statistics;
 pub mod step;
+pub mod study;
 pub mod summary;
 pub mod train;
 pub mod watch;

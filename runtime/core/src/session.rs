@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
         }
         let mut trained = Vec::new();
         for (number, training) in self.plan.trainings.iter().enumerate() {
-            trained.push(self.train(number, training, folder.as_mut(), observer)?);
+            trained.push(self.train(number, training, folder.as_mut(), false, observer)?);
         }
         let metrics = self.evaluate(&mut trained, observer)?;
         self.finish(folder.as_mut(), &trained, metrics, began)
@@ -173,6 +173,19 @@ impl<'a> Session<'a> {
         })?;
         let job = self.job(found, step.min(found.steps))?;
         Ok((found.name.clone(), values(&job, step)?))
+    }
+
+    /// Does training `number` alone, as far as the limit says, and gives where it stands. What is in the folder is gone on
+    /// with; a training that is further already is left as it is.
+    pub fn train_one(
+        &self,
+        number: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Progress, RunFailure> {
+        let mut folder = self.open_folder()?;
+        let missing = || RunFailure::Plan(format!("there is no training {number}"));
+        let training = self.plan.trainings.get(number).ok_or_else(missing)?;
+        self.train(number, training, folder.as_mut(), true, observer)
     }
 
     fn open_folder(&self) -> Result<Option<RunFolder>, RunFailure> {
@@ -237,6 +250,7 @@ impl<'a> Session<'a> {
         number: usize,
         training: &Training,
         folder: Option<&mut RunFolder>,
+        further: bool,
         observer: &mut dyn Observer,
     ) -> Result<Progress, RunFailure> {
         let job = self.job(training, self.end(training))?;
@@ -257,7 +271,10 @@ impl<'a> Session<'a> {
             &training.name,
             &training.state,
         );
-        let progress = self.progress(folder, &place, &store, training, job.end)?;
+        let progress = self.progress(folder, &place, &store, training, job.end, further)?;
+        if further && progress.step > job.end {
+            return Ok(progress);
+        }
         let target = Target {
             journal: &mut folder.journal,
             store,
@@ -283,6 +300,7 @@ impl<'a> Session<'a> {
         store: &Store<'_>,
         training: &Training,
         end: u64,
+        further: bool,
     ) -> Result<Progress, RunFailure> {
         if folder.lines.is_empty() {
             return Progress::start(training, &self.seed);
@@ -298,7 +316,7 @@ impl<'a> Session<'a> {
                 });
             }
         };
-        if progress.step > end {
+        if progress.step > end && !further {
             return Err(RunFailure::Request(format!(
                 "`{}` has done {} steps in this folder, more than the limit of {end}",
                 training.name, progress.step

@@ -81,7 +81,9 @@ fn killed_at_every_file_operation() {
         );
         let journal = std::fs::read(out.join("journal")).unwrap();
         assert_eq!(
-            mmh_runtime::journal::read(&journal).unwrap().1,
+            mmh_runtime::journal::read::<mmh_runtime::journal::Event>(&journal)
+                .unwrap()
+                .1,
             journal.len()
         );
         assert!(!out.join("model.safetensors.new").exists());

@@ -1,0 +1,394 @@
+//! Carries a study out: what is needed goes to workers, what comes back is written down and decided upon.
+//!
+//! Results arrive in any order; the study does not care. A trial that fails for a reason that is none of its settings is tried
+//! once more, alone; then the search ends, and can be gone on with.
+
+use super::failure_of;
+use super::show::Board;
+use super::trials::{Instance, Trials};
+use super::workers::{Done, Task, Trained, start};
+use crate::args::RunArgs;
+use crate::outcome::Failure;
+use mmh_runtime::RunFailure;
+use mmh_runtime::study::{Stored, StudyEvent, StudyFolder};
+use mmh_search::{Job, Outcome, Study};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+
+/// A watched figure by steps.
+pub(crate) type Curve = Vec<(u64, f64)>;
+
+/// What is to be done about a job.
+enum Next {
+    Wait,
+    Known(String, Trained),
+    Run(Task),
+}
+
+/// A search at work.
+pub(crate) struct Conductor<'a> {
+    args: &'a RunArgs,
+    study: Study,
+    trials: RefCell<Trials<'a>>,
+    folder: StudyFolder,
+    cancel: Arc<AtomicBool>,
+    board: Board,
+    /// Trials written into the journal.
+    noted: usize,
+    /// What is known of plans, by hash and rung.
+    known: BTreeMap<(String, usize), Trained>,
+    curves: BTreeMap<usize, Curve>,
+    /// Jobs at work, with the hash of their plan.
+    flying: BTreeMap<Job, String>,
+    /// The job that failed once, and whether it is at work again.
+    again: Option<(Job, bool)>,
+}
+
+impl<'a> Conductor<'a> {
+    pub(crate) fn new(
+        args: &'a RunArgs,
+        study: Study,
+        trials: Trials<'a>,
+        folder: StudyFolder,
+        cancel: Arc<AtomicBool>,
+    ) -> Self {
+        let board = Board::new(&study);
+        Self {
+            args,
+            study,
+            trials: RefCell::new(trials),
+            folder,
+            cancel,
+            board,
+            noted: 0,
+            known: BTreeMap::new(),
+            curves: BTreeMap::new(),
+            flying: BTreeMap::new(),
+            again: None,
+        }
+    }
+
+    pub(crate) fn into_parts(self) -> (Study, Trials<'a>, StudyFolder, BTreeMap<usize, Curve>) {
+        (
+            self.study,
+            self.trials.into_inner(),
+            self.folder,
+            self.curves,
+        )
+    }
+
+    /// Runs to the end of the study.
+    pub(crate) fn conduct(&mut self) -> Result<(), Failure> {
+        self.recall()?;
+        let workers = (self.args.workers as usize).max(1);
+        let (give, take) = channel::<Task>();
+        let (done, ended) = channel::<Done>();
+        let tasks = Mutex::new(take);
+        let args = &self.args.device;
+        let result = std::thread::scope(|scope| {
+            let started = start(scope, workers, args, &tasks, &done);
+            drop(done);
+            let result = match started {
+                Err(error) => Err(failure_of(
+                    &RunFailure::Device(error.to_string()),
+                    self.args.json,
+                )),
+                Ok(_) => self.rounds(workers, &give, &ended),
+            };
+            // Workers end when there are no more tasks; what they are at ends early.
+            drop(give);
+            if result.is_err() {
+                self.cancel.store(true, Ordering::Relaxed);
+            }
+            result
+        });
+        self.board.clear();
+        result
+    }
+
+    fn rounds(
+        &mut self,
+        workers: usize,
+        give: &Sender<Task>,
+        ended: &std::sync::mpsc::Receiver<Done>,
+    ) -> Result<(), Failure> {
+        loop {
+            let jobs = self.advance()?;
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(failure_of(
+                    &RunFailure::Interrupted { step: self.steps() },
+                    self.args.json,
+                ));
+            }
+            if self.dispatch(jobs, workers, give)? {
+                continue;
+            }
+            if self.flying.is_empty() {
+                return Ok(());
+            }
+            let Ok(done) = ended.recv() else {
+                let reason = "the workers are gone".to_owned();
+                return Err(failure_of(&RunFailure::Device(reason), self.args.json));
+            };
+            self.take(done)?;
+        }
+    }
+
+    /// Gives work to workers that are free. Whether a result came of it at once.
+    fn dispatch(
+        &mut self,
+        jobs: Vec<Job>,
+        workers: usize,
+        give: &Sender<Task>,
+    ) -> Result<bool, Failure> {
+        for job in jobs {
+            if self.flying.len() >= workers {
+                break;
+            }
+            if self.flying.contains_key(&job) {
+                continue;
+            }
+            match self.next(job)? {
+                Next::Wait => {}
+                Next::Known(hash, trained) => {
+                    self.record(job, hash, trained)?;
+                    return Ok(true);
+                }
+                Next::Run(task) => {
+                    // The workers are there until the sender is dropped.
+                    let _ = give.send(task);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn steps(&self) -> u64 {
+        self.curves
+            .values()
+            .filter_map(|curve| curve.last())
+            .map(|(step, _)| step)
+            .sum()
+    }
+
+    /// Proposes and decides, and writes new trials down.
+    fn advance(&mut self) -> Result<Vec<Job>, Failure> {
+        let jobs = self.propose()?;
+        for trial in self.noted..self.study.trials().len() {
+            let event = StudyEvent::Trial {
+                trial: trial as u64,
+                settings: self.trials.borrow().settings(&self.study, trial).into(),
+            };
+            self.write(&event, false)?;
+        }
+        self.noted = self.noted.max(self.study.trials().len());
+        Ok(jobs)
+    }
+
+    /// Proposes and decides.
+    fn propose(&mut self) -> Result<Vec<Job>, Failure> {
+        let mut wrong = None;
+        let trials = &self.trials;
+        let constrained = trials.borrow().search().constrained;
+        let jobs = self.study.advance(&mut |point| match constrained {
+            false => true,
+            true => match trials.borrow_mut().at(point) {
+                Ok(instance) => instance.holds,
+                Err(failure) => {
+                    wrong = Some(failure);
+                    true
+                }
+            },
+        });
+        wrong.map_or(Ok(jobs), Err)
+    }
+
+    fn write(&mut self, event: &StudyEvent, sync: bool) -> Result<(), Failure> {
+        let json = self.args.json;
+        self.folder
+            .add(event, sync)
+            .map_err(|failure| failure_of(&failure, json))
+    }
+
+    /// Takes in what an earlier process wrote down.
+    fn recall(&mut self) -> Result<(), Failure> {
+        let lines = std::mem::take(&mut self.folder.lines);
+        self.noted = lines
+            .iter()
+            .filter(|line| matches!(line.entry, StudyEvent::Trial { .. }))
+            .count();
+        for line in &lines {
+            let StudyEvent::Result {
+                trial,
+                rung,
+                plan_hash,
+                outcome,
+                curve,
+            } = &line.entry
+            else {
+                continue;
+            };
+            self.propose()?;
+            let job = Job {
+                trial: *trial as usize,
+                rung: *rung as usize,
+            };
+            let Some(outcome) = read(outcome) else {
+                continue;
+            };
+            let curve = curve
+                .iter()
+                .filter_map(|(step, bits)| Some((*step, number(bits)?)))
+                .collect();
+            self.keep(job, plan_hash.clone(), Trained { outcome, curve });
+        }
+        self.folder.lines = lines;
+        self.board.resumed(&self.study);
+        Ok(())
+    }
+
+    /// Notes a result in memory.
+    fn keep(&mut self, job: Job, plan_hash: String, trained: Trained) {
+        self.known.insert((plan_hash, job.rung), trained.clone());
+        if !trained.curve.is_empty() {
+            self.curves.insert(job.trial, trained.curve);
+        }
+        self.study.record(job, trained.outcome);
+    }
+
+    /// Writes a result down, then notes it.
+    fn record(&mut self, job: Job, plan_hash: String, trained: Trained) -> Result<(), Failure> {
+        let event = StudyEvent::Result {
+            trial: job.trial as u64,
+            rung: job.rung as u64,
+            plan_hash: plan_hash.clone(),
+            outcome: stored(trained.outcome),
+            curve: trained
+                .curve
+                .iter()
+                .map(|(step, value)| (*step, bits(*value)))
+                .collect(),
+        };
+        self.write(&event, true)?;
+        self.keep(job, plan_hash, trained);
+        let settings = self.trials.borrow().settings(&self.study, job.trial);
+        self.board.result(&self.study, job, &settings);
+        Ok(())
+    }
+
+    /// What is to be done about a job: it waits for another with the same plan, or for one that is tried alone; what is known
+    /// of its plan, or not allowed, needs no work.
+    fn next(&mut self, job: Job) -> Result<Next, Failure> {
+        match self.again {
+            Some((failed, false)) if failed != job || !self.flying.is_empty() => {
+                return Ok(Next::Wait);
+            }
+            Some((failed, true)) if failed != job => return Ok(Next::Wait),
+            _ => {}
+        }
+        let instance: Arc<Instance> = self.trials.borrow_mut().instance(&self.study, job.trial)?;
+        let hash = instance.plan_hash.clone();
+        let trials = self.trials.borrow();
+        if trials
+            .search()
+            .memory
+            .is_some_and(|most| instance.bytes > most)
+        {
+            let outcome = Outcome::Infeasible {
+                bytes: instance.bytes,
+            };
+            return Ok(Next::Known(
+                hash,
+                Trained {
+                    outcome,
+                    curve: Vec::new(),
+                },
+            ));
+        }
+        if let Some(trained) = self.known.get(&(hash.clone(), job.rung)) {
+            return Ok(Next::Known(hash, trained.clone()));
+        }
+        if self.flying.values().any(|flying| *flying == hash) {
+            return Ok(Next::Wait);
+        }
+        if let Some((_, at_work)) = &mut self.again {
+            *at_work = true;
+        }
+        self.flying.insert(job, hash);
+        Ok(Next::Run(Task {
+            job,
+            training: trials.search().training,
+            place: self.folder.trial(&instance.plan_hash),
+            limit: instance.limit(trials.search(), job.rung, self.args.limit),
+            cancel: Arc::clone(&self.cancel),
+            instance,
+        }))
+    }
+
+    fn take(&mut self, done: Done) -> Result<(), Failure> {
+        self.flying.remove(&done.job);
+        match done.result {
+            Ok(trained) => {
+                if self.again.is_some_and(|(job, _)| job == done.job) {
+                    self.again = None;
+                }
+                self.record(done.job, done.plan_hash, trained)
+            }
+            // The loop sees that it was cancelled.
+            Err(RunFailure::Interrupted { .. }) => Ok(()),
+            Err(failure) => {
+                let event = StudyEvent::Failed {
+                    trial: done.job.trial as u64,
+                    rung: done.job.rung as u64,
+                    reason: failure.to_string(),
+                };
+                self.write(&event, true)?;
+                if self.again.is_some() {
+                    let mut failed = failure_of(&failure, self.args.json);
+                    if let Failure::Found { report, .. } = &mut failed {
+                        let message = format!(
+                            "trial {} failed twice, the second time alone",
+                            done.job.trial
+                        );
+                        let help = "settings are not to blame for this; mend it, and go on with `--resume`";
+                        report.findings.push(crate::findings::Finding::error(
+                            mmh_diag::Code::RunDevice,
+                            message,
+                            help,
+                        ));
+                    }
+                    return Err(failed);
+                }
+                self.again = Some((done.job, false));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn bits(value: f64) -> String {
+    format!("{:016x}", value.to_bits())
+}
+
+fn number(bits: &str) -> Option<f64> {
+    u64::from_str_radix(bits, 16).ok().map(f64::from_bits)
+}
+
+fn stored(outcome: Outcome) -> Stored {
+    match outcome {
+        Outcome::Value(value) => Stored::Value(bits(value)),
+        Outcome::Diverged { step } => Stored::Diverged(step),
+        Outcome::Infeasible { bytes } => Stored::Infeasible(bytes),
+    }
+}
+
+fn read(stored: &Stored) -> Option<Outcome> {
+    Some(match stored {
+        Stored::Value(bits) => Outcome::Value(number(bits)?),
+        Stored::Diverged(step) => Outcome::Diverged { step: *step },
+        Stored::Infeasible(bytes) => Outcome::Infeasible { bytes: *bytes },
+    })
+}

@@ -1,0 +1,213 @@
+//! `mmhc run` of a recipe with a `search`: trials on workers, the best of them as the result.
+//!
+//! The study itself is [`mmh_search::Study`]; here are the recipes of its trials ([`trials`]), the threads that train them
+//! ([`workers`]), the order in which results are written down and given back ([`conduct`]), and what people see ([`show`],
+//! [`page`]).
+
+mod conduct;
+mod page;
+mod show;
+mod trials;
+mod workers;
+
+pub(crate) use show::space;
+
+use crate::args::RunArgs;
+use crate::findings::Finding;
+use crate::front::Checked;
+use crate::outcome::{Exit, Failure, Outcome};
+use crate::progress::Progress;
+use crate::{device, run, system};
+use conduct::{Conductor, Curve};
+use mmh_check::recipe::Search;
+use mmh_diag::Code;
+use mmh_runtime::study::{StudyEvent, StudyFolder};
+use mmh_runtime::{Disk, Options, RunFailure, RunSummary, Session, Silent};
+use mmh_search::{Status, Study};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+use trials::Trials;
+
+/// A study that came to its end.
+pub(crate) struct Searched<'a> {
+    search: &'a Search,
+    study: Study,
+    /// The settings of each trial, as they are written in the recipe.
+    settings: Vec<Map<String, Value>>,
+    /// The watched figure of each trial by steps.
+    curves: BTreeMap<usize, Curve>,
+}
+
+/// Runs the search of a checked recipe in `out`.
+pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path) -> Outcome {
+    let began = Instant::now();
+    let json = args.json;
+    let failed = |failure: RunFailure| failure_of(&failure, json);
+    // Asked for here so that a device that is not there is said before anything runs.
+    let own = device::choose(&args.device, None, json)?;
+    let cancel = run::cancel_on_signal();
+    let start = StudyEvent::Start {
+        recipe_hash: checked.recipe(json)?.declarations.recipe_hash.clone(),
+        search: search.spec.text(),
+        limit: args.limit.map(|limit| format!("{limit:?}")),
+    };
+    let study = Study::new(search.spec.clone());
+    let study = study.map_err(|reason| impossible(checked, search, &reason, json))?;
+    let folder = StudyFolder::open(Arc::new(Disk), out, args.resume, &start).map_err(failed)?;
+    let trials = Trials::new(checked, search, json);
+    let mut conductor = Conductor::new(args, study, trials, folder, Arc::clone(&cancel));
+    let conducted = conductor.conduct();
+    let (study, mut trials, mut folder, curves) = conductor.into_parts();
+    conducted?;
+
+    let Some((best, value)) = study.best() else {
+        return Err(no_best(&study, search, json));
+    };
+    let settings = (0..study.trials().len())
+        .map(|number| trials.settings(&study, number))
+        .collect();
+    let searched = Searched {
+        search,
+        study,
+        settings,
+        curves,
+    };
+    let instance = trials.instance(&searched.study, best)?;
+    let rung = searched.study.last_value(best).map_or(0, |(rung, _)| rung);
+    let whole = rung + 1 == search.spec.rungs;
+    let place = folder.trial(&instance.plan_hash);
+    let options = Options {
+        out: Some(place.clone()),
+        resume: true,
+        limit: match whole {
+            true => args.limit,
+            false => Some(instance.limit(search, rung, args.limit)),
+        },
+        recipe: instance.texts.clone(),
+        cancel,
+        ..Options::default()
+    };
+    let session = Session::with_data(&instance.plan, Arc::clone(&instance.data), &*own, options);
+    let mut progress = Progress::new();
+    // The training that was searched is done; others are shown.
+    let ended = session.and_then(|session| match instance.plan.trainings.len() {
+        1 => session.run(&mut Silent),
+        _ => session.run(&mut progress),
+    });
+    progress.clear();
+    let mut summary = ended.map_err(failed)?;
+    summary.seconds = began.elapsed().as_secs_f64();
+    summary.out = Some(out.display().to_string());
+    let account = searched.account(best, value);
+    let mut metrics = summary.lasting();
+    if let Value::Object(fields) = &mut metrics {
+        fields.insert("study".to_owned(), account.clone());
+    }
+    let report = std::fs::read_to_string(place.join("report.html")).unwrap_or_default();
+    let report = page::with_study(&report, &searched, best);
+    let adopted = folder.adopt(&place, &instance.texts, &metrics, &report);
+    adopted.map_err(failed)?;
+    finish(&mut folder, &searched, best, &summary).map_err(failed)?;
+    say(&summary, &searched, best, value, account, json);
+    Ok(())
+}
+
+fn say(
+    summary: &RunSummary,
+    searched: &Searched<'_>,
+    best: usize,
+    value: f64,
+    account: Value,
+    json: bool,
+) {
+    system::tell(&show::end(searched, best, value));
+    system::tell(&run::words(summary));
+    let text = match json {
+        true => {
+            let mut whole = serde_json::to_value(summary).unwrap_or_default();
+            if let Value::Object(fields) = &mut whole {
+                fields.insert("study".to_owned(), account);
+            }
+            format!("{whole:#}\n")
+        }
+        false => format!("{}\n", summary.model_hash),
+    };
+    system::say(&text);
+}
+
+/// Writes the end into the journal, once.
+fn finish(
+    folder: &mut StudyFolder,
+    searched: &Searched<'_>,
+    best: usize,
+    summary: &RunSummary,
+) -> Result<(), RunFailure> {
+    let ended = folder
+        .lines
+        .iter()
+        .any(|line| matches!(line.entry, StudyEvent::End { .. }));
+    if ended {
+        return Ok(());
+    }
+    let end = StudyEvent::End {
+        study_hash: searched.study.hash(),
+        best: best as u64,
+        model_hash: summary.model_hash.clone(),
+    };
+    folder.add(&end, true)
+}
+
+impl Searched<'_> {
+    /// What there is to say of a study, the same wherever it is done.
+    fn account(&self, best: usize, value: f64) -> Value {
+        let count = |status: Status| {
+            (0..self.study.trials().len())
+                .filter(|trial| self.study.status(*trial) == status)
+                .count()
+        };
+        json!({
+            "name": self.search.name,
+            "study_hash": self.study.hash(),
+            "trials": self.study.trials().len(),
+            "finished": count(Status::Finished),
+            "stopped": count(Status::Stopped),
+            "diverged": count(Status::Diverged),
+            "infeasible": count(Status::Infeasible),
+            "best": {
+                "trial": best,
+                "value": value,
+                "settings": self.settings.get(best),
+            },
+        })
+    }
+}
+
+pub(crate) fn failure_of(failure: &RunFailure, json: bool) -> Failure {
+    Failure::of(Finding::from(failure), json, run::exit(failure))
+}
+
+fn impossible(checked: &Checked, search: &Search, reason: &str, json: bool) -> Failure {
+    let message = format!("`{}` cannot run: {reason}", search.name);
+    let help = "raise `budget`, list fewer values, or propose by `tpe`, `sobol` or `random`";
+    let finding = mmh_diag::Diagnostic::error(Code::ValueRange, message)
+        .at(mmh_diag::SourceId(0), search.span, "")
+        .help(help);
+    checked.failure(vec![finding.into()], json)
+}
+
+fn no_best(study: &Study, search: &Search, json: bool) -> Failure {
+    let count = study.trials().len();
+    let message = format!(
+        "none of the {count} trials of `{}` gave a figure",
+        search.name
+    );
+    let help = "all of them diverged or were not allowed: lower the learning rates, widen `memory` or `where`";
+    Failure::of(
+        Finding::error(Code::RunNotFinite, message, help),
+        json,
+        Exit::Fault,
+    )
+}

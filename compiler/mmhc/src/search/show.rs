@@ -1,0 +1,252 @@
+//! What people see of a search: a line for each trial, on a terminal the best of them below; and `mmhc show space`.
+
+use super::Searched;
+use super::trials::short;
+use crate::system;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use mmh_check::recipe::{Length, Search};
+use mmh_check::setting_text;
+use mmh_search::{Direction, Domain, Job, Method, Outcome, Propose, Status, Study};
+use serde_json::{Map, Value};
+use std::fmt::Write;
+
+/// Trials in the table on a terminal.
+const SHOWN: usize = 8;
+
+/// Draws a search as it goes on.
+pub(crate) struct Board {
+    bar: Option<ProgressBar>,
+    total: usize,
+    /// The best trials so far: rung, loss, line.
+    best: Vec<(usize, f64, String)>,
+    name: String,
+}
+
+impl Board {
+    pub(crate) fn new(study: &Study) -> Self {
+        let bar = system::stderr_is_terminal().then(|| {
+            let target = ProgressDrawTarget::stderr();
+            let bar = ProgressBar::with_draw_target(Some(study.total() as u64), target);
+            let template = "{prefix} {bar:24} {pos}/{len} trials  {eta} left{msg}";
+            match ProgressStyle::with_template(template) {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        });
+        let name = study.spec().name.clone();
+        if let Some(bar) = &bar {
+            bar.set_prefix(name.clone());
+            bar.tick();
+        }
+        Self {
+            bar,
+            total: study.total(),
+            best: Vec::new(),
+            name,
+        }
+    }
+
+    /// Says where a search is gone on with.
+    pub(crate) fn resumed(&mut self, study: &Study) {
+        let done = done(study);
+        if done > 0 && self.bar.is_none() {
+            system::tell(&format!(
+                "{}: goes on after {done} of {} trials\n",
+                self.name, self.total
+            ));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+        }
+    }
+
+    /// A trial was trained to a rung.
+    pub(crate) fn result(&mut self, study: &Study, job: Job, settings: &Map<String, Value>) {
+        let outcome = study
+            .trials()
+            .get(job.trial)
+            .and_then(|trial| trial.results.get(job.rung))
+            .copied();
+        let Some(outcome) = outcome.flatten() else {
+            return;
+        };
+        let rungs = study.spec().rungs;
+        let rung = match rungs {
+            1 => String::new(),
+            _ => format!("  rung {}/{rungs}", job.rung + 1),
+        };
+        let line = format!(
+            "{}  trial {}/{}{rung}  {}  {}",
+            self.name,
+            job.trial + 1,
+            self.total,
+            words(outcome),
+            written(settings)
+        );
+        let Some(bar) = &self.bar else {
+            system::tell(&format!("{line}\n"));
+            return;
+        };
+        if let Outcome::Value(value) = outcome {
+            let loss = match study.spec().direction {
+                mmh_search::Direction::Maximise => -value,
+                mmh_search::Direction::Minimise => value,
+            };
+            self.best
+                .retain(|(_, _, known)| !known.starts_with(&format!("{:>5}  ", job.trial + 1)));
+            let row = format!(
+                "{:>5}  rung {}/{rungs}  {:<12}  {}",
+                job.trial + 1,
+                job.rung + 1,
+                words(outcome),
+                written(settings)
+            );
+            self.best.push((job.rung, loss, row));
+            self.best
+                .sort_by(|a, b| b.0.cmp(&a.0).then(a.1.total_cmp(&b.1)));
+        }
+        let wide = system::width().unwrap_or(80).saturating_sub(1);
+        let rows = self.best.iter().take(SHOWN);
+        let table: String = rows
+            .map(|(_, _, row)| format!("\n{}", row.chars().take(wide).collect::<String>()))
+            .collect();
+        bar.set_position(done(study) as u64);
+        bar.set_message(table);
+    }
+
+    /// Takes the bar away.
+    pub(crate) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn done(study: &Study) -> usize {
+    (0..study.trials().len())
+        .filter(|trial| study.status(*trial) != Status::Running)
+        .count()
+}
+
+/// What came of a trial, for people.
+pub(crate) fn words(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Value(value) => format!("{value:.5}"),
+        Outcome::Diverged { step } => format!("not finite in step {}", step + 1),
+        Outcome::Infeasible { bytes: 0 } => "refused by `where`".to_owned(),
+        Outcome::Infeasible { bytes } => format!("needs {bytes} B of memory"),
+    }
+}
+
+/// `lr = 0.01, hidden = 32`.
+pub(crate) fn written(settings: &Map<String, Value>) -> String {
+    let one = |(name, value): (&String, &Value)| {
+        format!("{name} = {}", value.as_str().unwrap_or_default())
+    };
+    settings.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// The result for people.
+pub(crate) fn end(searched: &Searched<'_>, best: usize, value: f64) -> String {
+    let account = searched.account(best, value);
+    let number = |name: &str| account.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let mut parts = vec![format!("{} trials", number("trials"))];
+    for name in ["stopped", "diverged", "infeasible"] {
+        if number(name) > 0 {
+            parts.push(format!("{} {name}", number(name)));
+        }
+    }
+    let settings = searched.settings.get(best).map(written).unwrap_or_default();
+    format!(
+        "{}: {}; the best is trial {} with {value:.5}: {settings}\nstudy {}\n",
+        searched.search.name,
+        parts.join(", "),
+        best + 1,
+        searched.study.hash()
+    )
+}
+
+/// `mmhc show space`: the sites of a search, how they are drawn, how trials are proposed and compared.
+pub(crate) fn space(search: &Search, texts: &[String]) -> String {
+    let spec = &search.spec;
+    let mut out = format!("search {}\n", search.name);
+    let wide = spec
+        .space
+        .sites
+        .iter()
+        .map(|site| site.name.chars().count())
+        .max()
+        .unwrap_or(0);
+    for (site, place) in spec.space.sites.iter().zip(&search.places) {
+        let text = |setting| setting_text(texts, place, setting);
+        let real = |low: f64, high: f64| {
+            let [low, high] = [low, high].map(|x| text(mmh_search::Setting::Real(x)));
+            format!("({low} .. {high})")
+        };
+        let domain = match site.domain {
+            Domain::Choice(n) => {
+                let all: Vec<String> = (0..n)
+                    .map(|k| text(mmh_search::Setting::Choice(k)))
+                    .collect();
+                format!("choice({})", all.join(", "))
+            }
+            Domain::Uniform { low, high } => format!("uniform{}", real(low, high)),
+            Domain::Log { low, high } => format!("log{}", real(low, high)),
+            Domain::Whole { low, high } => format!("whole({low}{u} .. {high}{u})", u = place.unit),
+        };
+        let _ = write!(out, "  {:wide$}  {domain}", site.name);
+        if let Some((parent, alternative)) = site.when {
+            let outer = spec.space.sites.get(parent).zip(search.places.get(parent));
+            if let Some((outer, place)) = outer {
+                let value = setting_text(texts, place, mmh_search::Setting::Choice(alternative));
+                let _ = write!(out, "  if {} = {}", outer.name, short(&value));
+            }
+        }
+        out.push('\n');
+    }
+    let rungs: Vec<String> = search
+        .rungs
+        .iter()
+        .map(|rung| match rung {
+            Length::Epochs(n) => format!("{n} epochs"),
+            Length::Steps(n) => format!("{n} steps"),
+        })
+        .chain(["the end".to_owned()])
+        .collect();
+    let _ = writeln!(out, "rungs: {}", rungs.join(", "));
+    let direction = match spec.direction {
+        Direction::Maximise => "large",
+        Direction::Minimise => "small",
+    };
+    let (propose, method) = (proposals(spec.propose), method(spec.method));
+    let _ = writeln!(out, "the figure is made {direction}");
+    let _ = writeln!(out, "proposed by {propose}, compared by {method}");
+    let _ = writeln!(
+        out,
+        "{} trials; a proposal does not read the {} before it",
+        spec.budget, spec.lag
+    );
+    out
+}
+
+fn proposals(propose: Propose) -> String {
+    match propose {
+        Propose::Grid { points } => format!("grid(points = {points})"),
+        Propose::Random => "random".to_owned(),
+        Propose::Sobol => "sobol".to_owned(),
+        Propose::Tpe { startup } => format!("tpe(startup = {startup} trials)"),
+        Propose::Gp { startup } => format!("gp(startup = {startup} trials)"),
+        Propose::CmaEs { population } => format!("cmaes(population = {population} trials)"),
+    }
+}
+
+fn method(method: Method) -> String {
+    match method {
+        Method::Full => "full".to_owned(),
+        Method::Halving { keep } => format!("halving(keep = {keep:.3})"),
+        Method::Hyperband { keep } => format!("hyperband(keep = {keep:.3})"),
+        Method::Median { startup } => format!("median(startup = {startup} trials)"),
+        Method::Patience { rungs } => format!("patience(wait = {rungs})"),
+        Method::Threshold { bound } => format!("threshold(bound = {bound})"),
+    }
+}

@@ -1,0 +1,264 @@
+//! From a point of the search space to a plan: the recipe with other values, checked and planned like any recipe.
+
+use crate::findings::Finding;
+use crate::front::Checked;
+use crate::outcome::Failure;
+use crate::world::Disk;
+use mmh_check::recipe::{Length, Search};
+use mmh_check::{
+    DataFacts, DataFault, SourceRequest, TextFault, Wanted, World, chosen_texts, setting_text,
+};
+use mmh_ir::Plan;
+use mmh_ir::plan::{SplitPlan, StateDecl};
+use mmh_runtime::{Dataset, Limit, RecipeText, load_data};
+use mmh_search::{Point, Study};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The recipe of a trial, ready to run.
+pub(crate) struct Instance {
+    pub(crate) plan: Plan,
+    pub(crate) plan_hash: String,
+    pub(crate) data: Arc<Vec<Dataset>>,
+    pub(crate) texts: RecipeText,
+    /// Bytes of state and of the largest program.
+    pub(crate) bytes: u64,
+    /// Whether the recipe's constraint holds.
+    pub(crate) holds: bool,
+}
+
+/// The recipes of a search's trials.
+pub(crate) struct Trials<'a> {
+    checked: &'a Checked,
+    search: &'a Search,
+    json: bool,
+    /// The recipe's texts by number: itself first, then what it uses.
+    texts: Vec<String>,
+    /// Paths of these texts.
+    paths: Vec<String>,
+    made: BTreeMap<String, Arc<Instance>>,
+    data: BTreeMap<String, Arc<Vec<Dataset>>>,
+}
+
+impl<'a> Trials<'a> {
+    pub(crate) fn new(checked: &'a Checked, search: &'a Search, json: bool) -> Self {
+        let mut texts = vec![checked.texts.text.clone()];
+        let mut paths = vec![checked.world.main.clone()];
+        for (path, text) in &checked.texts.used {
+            paths.push(path.clone());
+            texts.push(text.clone());
+        }
+        Self {
+            checked,
+            search,
+            json,
+            texts,
+            paths,
+            made: BTreeMap::new(),
+            data: BTreeMap::new(),
+        }
+    }
+
+    /// The search they belong to.
+    pub(crate) fn search(&self) -> &'a Search {
+        self.search
+    }
+
+    /// The recipe of trial `number`.
+    pub(crate) fn instance(
+        &mut self,
+        study: &Study,
+        number: usize,
+    ) -> Result<Arc<Instance>, Failure> {
+        let point = study.trials().get(number).map(|trial| trial.point.clone());
+        self.at(&point.unwrap_or_default())
+    }
+
+    /// The recipe with the settings of a point.
+    pub(crate) fn at(&mut self, point: &Point) -> Result<Arc<Instance>, Failure> {
+        let chosen = chosen_texts(
+            &self.texts,
+            &self.search.spec.space,
+            &self.search.places,
+            point,
+        );
+        let key = chosen.join("\u{0}");
+        if let Some(made) = self.made.get(&key) {
+            return Ok(Arc::clone(made));
+        }
+        let instance = Arc::new(self.make(&chosen)?);
+        self.made.insert(key, Arc::clone(&instance));
+        Ok(instance)
+    }
+
+    fn make(&mut self, chosen: &[String]) -> Result<Instance, Failure> {
+        let texts: BTreeMap<&str, &str> = self
+            .paths
+            .iter()
+            .map(String::as_str)
+            .zip(chosen.iter().map(String::as_str))
+            .collect();
+        let world = Chosen {
+            disk: &self.checked.world,
+            texts,
+        };
+        let found = mmh_check::check_trial(&world, &self.checked.world.main);
+        let wrong = |more: Vec<mmh_diag::Diagnostic>| {
+            // The places are those of the trial's text, which differs from the recipe's in the values alone.
+            self.checked
+                .failure(more.into_iter().map(Finding::from).collect(), self.json)
+        };
+        let Some(recipe) = &found.recipe else {
+            return Err(wrong(found.diagnostics));
+        };
+        let plan = mmh_plan::plan(recipe).map_err(wrong)?;
+        let holds = recipe
+            .declarations
+            .search
+            .as_ref()
+            .is_none_or(|search| search.holds);
+        let data = self.load(&plan)?;
+        let used = self
+            .paths
+            .iter()
+            .cloned()
+            .zip(chosen.iter().cloned())
+            .skip(1)
+            .collect();
+        Ok(Instance {
+            plan_hash: plan.hash(),
+            bytes: self
+                .search
+                .memory
+                .map_or(0, |_| bytes(&plan, self.search.training)),
+            plan,
+            data,
+            texts: RecipeText {
+                text: chosen.first().cloned().unwrap_or_default(),
+                used,
+            },
+            holds,
+        })
+    }
+
+    /// Trials that read the same data share it.
+    fn load(&mut self, plan: &Plan) -> Result<Arc<Vec<Dataset>>, Failure> {
+        let key = serde_json::to_string(&plan.data).unwrap_or_default();
+        if let Some(data) = self.data.get(&key) {
+            return Ok(Arc::clone(data));
+        }
+        let data = load_data(plan, &self.checked.world.folder);
+        let data = Arc::new(data.map_err(|failure| super::failure_of(&failure, self.json))?);
+        self.data.insert(key, Arc::clone(&data));
+        Ok(data)
+    }
+
+    /// The settings of trial `number`, as they are written.
+    pub(crate) fn settings(&self, study: &Study, number: usize) -> Map<String, Value> {
+        let point = study
+            .trials()
+            .get(number)
+            .map(|trial| trial.point.as_slice());
+        let sites = self.search.spec.space.sites.iter().zip(&self.search.places);
+        let chosen = sites.zip(point.unwrap_or_default());
+        let written = chosen.filter_map(|((site, place), setting)| {
+            let text = short(&setting_text(&self.texts, place, (*setting)?));
+            Some((site.name.clone(), Value::String(text)))
+        });
+        written.collect()
+    }
+}
+
+/// An alternative that holds choices of its own, without them: they are settings beside it.
+pub(crate) fn short(text: &str) -> String {
+    match (text.find('~'), text.find('(')) {
+        (None, _) => text.to_owned(),
+        (Some(choice), Some(call)) if call < choice => {
+            format!("{}(…)", text.get(..call).unwrap_or_default())
+        }
+        (Some(choice), _) => text.get(..choice).unwrap_or_default().trim_end().to_owned(),
+    }
+}
+
+impl Instance {
+    /// Where training ends at a rung.
+    pub(crate) fn limit(&self, search: &Search, rung: usize, asked: Option<Limit>) -> Limit {
+        let Some(training) = self.plan.trainings.get(search.training) else {
+            return Limit::Steps(0);
+        };
+        let steps = |limit: Limit| match limit {
+            Limit::Steps(steps) => steps,
+            Limit::Epochs(epochs) => epochs.saturating_mul(training.epoch_steps),
+        };
+        let end = match search.rungs.get(rung) {
+            Some(Length::Steps(steps)) => *steps,
+            Some(Length::Epochs(epochs)) => epochs.saturating_mul(training.epoch_steps),
+            None => training.steps,
+        };
+        let asked = asked.map_or(u64::MAX, steps);
+        Limit::Steps(end.min(asked).min(training.steps))
+    }
+}
+
+/// Bytes of a training's state and of the largest of its programs, as planned.
+fn bytes(plan: &Plan, training: usize) -> u64 {
+    let Some(training) = plan.trainings.get(training) else {
+        return 0;
+    };
+    let slot = |slot: &StateDecl| slot.ty.shape.elements() * slot.ty.dtype.bytes();
+    let state: usize = training.state.iter().map(slot).sum();
+    let watch = training
+        .watch
+        .iter()
+        .flat_map(|watch| &watch.evaluation.programs);
+    let programs = training.programs.iter().chain(watch);
+    let arena = programs
+        .map(|program| mmh_lower::lower(program).arena)
+        .max();
+    (state + arena.unwrap_or(0)) as u64
+}
+
+/// The disk with the texts of a trial in place of the recipe's.
+struct Chosen<'a> {
+    disk: &'a Disk,
+    texts: BTreeMap<&'a str, &'a str>,
+}
+
+impl World for Chosen<'_> {
+    fn read_text(&self, path: &str) -> Result<String, TextFault> {
+        match self.texts.get(path) {
+            Some(text) => Ok((*text).to_owned()),
+            None => self.disk.read_text(path),
+        }
+    }
+
+    fn data_facts(&self, request: &SourceRequest) -> Result<DataFacts, DataFault> {
+        self.disk.data_facts(request)
+    }
+
+    fn part_rows(
+        &self,
+        request: &SourceRequest,
+        split: &SplitPlan,
+        by: Option<&str>,
+    ) -> Result<[u64; 3], DataFault> {
+        self.disk.part_rows(request, split, by)
+    }
+
+    fn odd_cell(&self, request: &SourceRequest, column: &str, wanted: Wanted) -> Option<DataFault> {
+        self.disk.odd_cell(request, column, wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn choices_inside_an_alternative_are_not_repeated() {
+        assert_eq!(short("sgd(lr = 1e-1 ~ log(1e-2 .. 1e0))"), "sgd(…)");
+        assert_eq!(short("1e-2 ~ log(1e-3 .. 1e-1)"), "1e-2");
+        assert_eq!(short("adamw(lr = 1e-2)"), "adamw(lr = 1e-2)");
+    }
+}
