@@ -3,7 +3,7 @@
 use mmh_diag::Span;
 
 /// Bytes in a file.
-pub(crate) const MAX_BYTES: usize = 256 << 10;
+pub(crate) const MAX_BYTES: usize = 1 << 20;
 /// Bytes in a line.
 pub(crate) const MAX_LINE: usize = 16 << 10;
 /// Brackets, signs and conditions inside each other.

@@ -6,7 +6,6 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod ast;
-mod build;
 mod diagnose;
 mod format;
 mod guard;
@@ -14,6 +13,8 @@ mod kind;
 mod layout;
 mod lower;
 mod messages;
+mod parser;
+mod scan;
 mod tree;
 
 pub use format::{format, skeleton};
@@ -51,11 +52,11 @@ pub fn parse_source(source: SourceId, text: &str) -> Parse {
     if let Some(excess) = guard::excess(text) {
         let diagnostics = vec![diagnose::excess(source, excess)];
         return Parse {
-            tree: build::unread(text),
+            tree: parser::unread(text),
             diagnostics,
         };
     }
-    let tree = build::tree(text);
+    let tree = parser::tree(text);
     let diagnostics = diagnose::diagnostics(source, &tree);
     Parse { tree, diagnostics }
 }

@@ -13,7 +13,8 @@ struct Node {
     kind: Kind,
     span: Span,
     parent: Option<NodeId>,
-    children: Vec<NodeId>,
+    /// Which of [`Tree::links`] are its children.
+    children: (u32, u32),
 }
 
 /// Every byte of a file once, in tokens, under nodes. Mistakes are nodes like any other.
@@ -21,6 +22,8 @@ struct Node {
 pub struct Tree {
     source: String,
     nodes: Vec<Node>,
+    /// The children of every node, one node's behind another's.
+    links: Vec<NodeId>,
 }
 
 impl Tree {
@@ -48,9 +51,10 @@ impl Tree {
 
     /// What it holds, in order, trivia included.
     pub fn children(&self, id: NodeId) -> &[NodeId] {
-        self.nodes
-            .get(id.0 as usize)
-            .map_or(&[], |node| node.children.as_slice())
+        let children = self.nodes.get(id.0 as usize).map(|node| node.children);
+        children
+            .and_then(|(from, to)| self.links.get(from as usize..to as usize))
+            .unwrap_or(&[])
     }
 
     /// What it holds, in order, without trivia.
@@ -210,6 +214,15 @@ pub(crate) struct Builder {
 }
 
 impl Builder {
+    /// With room for a text of so many bytes and for so many nodes.
+    pub(crate) fn with_capacity(bytes: usize, nodes: usize) -> Self {
+        Self {
+            source: String::with_capacity(bytes),
+            nodes: Vec::with_capacity(nodes),
+            open: Vec::new(),
+        }
+    }
+
     fn push(&mut self, kind: Kind) -> NodeId {
         let id = NodeId(self.nodes.len() as u32);
         let parent = self.open.last().copied();
@@ -218,11 +231,8 @@ impl Builder {
             kind,
             span,
             parent,
-            children: Vec::new(),
+            children: (0, 0),
         });
-        if let Some(node) = parent.and_then(|at| self.nodes.get_mut(at.0 as usize)) {
-            node.children.push(id);
-        }
         id
     }
 
@@ -260,16 +270,39 @@ impl Builder {
         }
     }
 
-    /// How many bytes the tokens so far hold.
-    pub(crate) fn offset(&self) -> usize {
-        self.source.len()
-    }
-
     /// The tree.
-    pub(crate) fn finish(self) -> Tree {
+    pub(crate) fn finish(mut self) -> Tree {
+        let links = self.link();
         Tree {
             source: self.source,
             nodes: self.nodes,
+            links,
         }
+    }
+
+    /// Gives every node its children, which stand in the order of the text as the nodes do.
+    fn link(&mut self) -> Vec<NodeId> {
+        let parents: Vec<Option<NodeId>> = self.nodes.iter().map(|node| node.parent).collect();
+        for parent in parents.iter().flatten() {
+            if let Some(node) = self.nodes.get_mut(parent.0 as usize) {
+                node.children.1 += 1;
+            }
+        }
+        let mut count = 0;
+        for node in &mut self.nodes {
+            let length = node.children.1;
+            node.children = (count, count);
+            count += length;
+        }
+        let mut links = vec![Tree::ROOT; count as usize];
+        for (id, parent) in parents.iter().enumerate() {
+            let node = parent.and_then(|at| self.nodes.get_mut(at.0 as usize));
+            let Some(node) = node else { continue };
+            if let Some(link) = links.get_mut(node.children.1 as usize) {
+                *link = NodeId(id as u32);
+            }
+            node.children.1 += 1;
+        }
+        links
     }
 }

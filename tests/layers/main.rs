@@ -93,7 +93,6 @@ fn the_front_half_never_links_an_executor() {
 fn heavy_libraries_live_in_one_crate_each() {
     let all = dependencies();
     for (library, home) in [
-        ("pest", "mmh-syntax"),
         ("miette", "mmhc"),
         ("clap", "mmhc"),
         ("cranelift-jit", "mmh-cpu"),

@@ -233,9 +233,9 @@ impl<'p> Cx<'p> {
 
     /// Notes what an editor writes behind a place. The first note stays: a block is checked on its signature before it is
     /// unfolded with the sizes of one call.
-    pub(crate) fn flow(&mut self, loc: Loc, text: String) {
+    pub(crate) fn flow(&mut self, loc: Loc, text: impl FnOnce() -> String) {
         if self.hovers.is_some() && !self.program.is_library(loc.source) {
-            self.flows.entry(loc).or_insert(text);
+            self.flows.entry(loc).or_insert_with(text);
         }
     }
 

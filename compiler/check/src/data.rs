@@ -69,7 +69,7 @@ impl<'p> Cx<'p> {
         let set = self.data.get(data)?;
         let column = set.columns.iter().find(|c| c.name == name)?;
         let declared = self.program.declared.get(set.declared)?;
-        match &declared.item {
+        match declared.item.as_ref() {
             Item::Section(section) => section
                 .fields
                 .get(column.field)

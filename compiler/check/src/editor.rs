@@ -114,8 +114,7 @@ impl<'p> Cx<'p> {
     pub(crate) fn note_step(&mut self, step: Loc, value: &Value) {
         match value {
             Value::Tensor(tensor) => {
-                let text = tensor.text();
-                self.flow(step, text);
+                self.flow(step, || tensor.text());
             }
             Value::Rows(rows) => {
                 let part = rows.part.unwrap_or(Part::Train);
@@ -125,7 +124,7 @@ impl<'p> Cx<'p> {
                     Some(size) if size > 0 => format!("{} steps per epoch", count.div_ceil(size)),
                     _ => format!("{count} rows"),
                 };
-                self.flow(step, text);
+                self.flow(step, || text);
             }
             _ => {}
         }
@@ -147,7 +146,7 @@ impl<'p> Cx<'p> {
             })
             .sum();
         let at = self.at(block.name.span);
-        self.flow(at, format!("{} parameters", grouped(count)));
+        self.flow(at, || format!("{} parameters", grouped(count)));
     }
 }
 

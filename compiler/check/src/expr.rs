@@ -245,8 +245,7 @@ impl<'p> Cx<'p> {
         }
         let loc = self.at(path.span);
         if let Value::Tensor(t) = &value {
-            let text = t.text();
-            self.hover(loc, || text);
+            self.hover(loc, || t.text());
         }
         Ok(value)
     }
@@ -302,7 +301,7 @@ impl<'p> Cx<'p> {
         let Some(declared) = self.program.declared.get(index) else {
             return Err(Reported);
         };
-        match &declared.item {
+        match declared.item.as_ref() {
             Item::Let(_) => self.top_let(index, name),
             Item::Block(_) => Ok(Value::Block(Block {
                 callee: Callee::Declared(index),
@@ -365,8 +364,7 @@ impl<'p> Cx<'p> {
         self.leave();
         if let Ok(value) = &value {
             let loc = self.at(it.name.span);
-            let text = value.kind();
-            self.hover(loc, || text);
+            self.hover(loc, || value.kind());
         }
         self.source = before;
         self.lets.insert(

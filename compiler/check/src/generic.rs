@@ -86,9 +86,9 @@ impl<'p> Cx<'p> {
                 let given = self.expr(default, &scope)?;
                 self.plain(&param.ty, given, loc, &param.name.text)?;
             }
-            let (at, text) = (self.at(param.name.span), value.kind());
+            let at = self.at(param.name.span);
             if matches!(value, Value::Tensor(_)) {
-                self.hover(at, || text);
+                self.hover(at, || value.kind());
             }
             scope.set(&param.name.text, value);
         }
@@ -110,7 +110,7 @@ impl<'p> Cx<'p> {
             let Some(declared) = program.declared.get(index) else {
                 continue;
             };
-            if let Item::Let(it) = &declared.item
+            if let Item::Let(it) = declared.item.as_ref()
                 && !program.is_library(declared.source)
             {
                 self.source = declared.source;
@@ -286,6 +286,9 @@ mod tests {
     fn the_standard_library_checks_on_its_signatures() {
         let (program, found) = crate::program::load(&Nothing, "main.mmh", &[]);
         assert_eq!(found, vec![]);
+        for (name, text) in mmh_std::FILES {
+            assert_eq!(mmh_syntax::parse(text).diagnostics, [], "{name}");
+        }
         let mut cx = Cx::new(&program, vec![]);
         let mut blocks = 0;
         for index in 0..program.declared.len() {

@@ -3,7 +3,7 @@
 //! Exponents may be negative, so `head * (feature / head)` is `feature` without a rule for it. What is no polynomial
 //! (a quotient rounded down, a quotient by a sum) is an atom that equals only itself.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -76,11 +76,18 @@ enum Atom {
 
 type Monomial = Vec<(Atom, i32)>;
 
-/// A size: a sum of products of variables. `overflow` marks a computation that left 128 bits.
+/// A size: a number, or a sum of products of variables. Most sizes are numbers, and all are copied often, so neither costs
+/// an allocation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Poly {
-    terms: BTreeMap<Monomial, Ratio>,
-    overflow: bool,
+pub(crate) struct Poly(Form);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Form {
+    Number(Ratio),
+    /// Sorted by monomial, no coefficient 0, and some variable in it.
+    Sum(Arc<Vec<(Monomial, Ratio)>>),
+    /// A computation that left 128 bits.
+    Overflow,
 }
 
 impl From<u64> for Poly {
@@ -92,50 +99,52 @@ impl From<u64> for Poly {
 impl Poly {
     /// A number.
     pub(crate) fn number(n: i128) -> Self {
-        Self::term(Vec::new(), Ratio::whole(n))
+        Self(Form::Number(Ratio::whole(n)))
     }
 
     /// A variable.
     pub(crate) fn variable(name: &str) -> Self {
-        Self::term(vec![(Atom::Variable(Arc::from(name)), 1)], Ratio::whole(1))
+        Self::atom(Atom::Variable(Arc::from(name)))
     }
 
     fn atom(atom: Atom) -> Self {
-        Self::term(vec![(atom, 1)], Ratio::whole(1))
+        Self::of(vec![(vec![(atom, 1)], Ratio::whole(1))])
     }
 
-    fn term(monomial: Monomial, coefficient: Ratio) -> Self {
-        let mut terms = BTreeMap::new();
-        if coefficient.over != 0 {
-            terms.insert(monomial, coefficient);
-        }
-        Self {
-            terms,
-            overflow: false,
+    /// Terms that are sorted, with no coefficient 0.
+    fn of(terms: Vec<(Monomial, Ratio)>) -> Self {
+        match terms.as_slice() {
+            [] => Self::number(0),
+            [(monomial, value)] if monomial.is_empty() => Self(Form::Number(*value)),
+            _ if terms.len() > MOST_TERMS => Self::overflowed(),
+            _ => Self(Form::Sum(Arc::new(terms))),
         }
     }
 
     fn overflowed() -> Self {
-        Self {
-            terms: BTreeMap::new(),
-            overflow: true,
+        Self(Form::Overflow)
+    }
+
+    /// The terms; nothing for a computation that left 128 bits.
+    fn terms(&self) -> Option<Cow<'_, [(Monomial, Ratio)]>> {
+        match &self.0 {
+            Form::Number(value) if value.over == 0 => Some(Cow::Borrowed(&[])),
+            Form::Number(value) => Some(Cow::Owned(vec![(Vec::new(), *value)])),
+            Form::Sum(terms) => Some(Cow::Borrowed(terms)),
+            Form::Overflow => None,
         }
     }
 
     /// Whether a computation was too large for this form.
     pub(crate) fn is_overflow(&self) -> bool {
-        self.overflow
+        matches!(self.0, Form::Overflow)
     }
 
     /// The value, if no variable is in it.
     pub(crate) fn constant(&self) -> Option<Ratio> {
-        if self.overflow {
-            return None;
-        }
-        match self.terms.iter().next() {
-            None => Some(Ratio::whole(0)),
-            Some((monomial, value)) if self.terms.len() == 1 && monomial.is_empty() => Some(*value),
-            Some(_) => None,
+        match self.0 {
+            Form::Number(value) => Some(value),
+            Form::Sum(_) | Form::Overflow => None,
         }
     }
 
@@ -146,31 +155,36 @@ impl Poly {
 
     /// Whether a quotient rounded down or a quotient by a sum is in it: then unequal forms may be equal numbers.
     pub(crate) fn is_opaque(&self) -> bool {
-        self.overflow
-            || self.terms.keys().flatten().any(|(atom, _)| match atom {
-                Atom::Variable(_) => false,
-                Atom::Floor(_) | Atom::Inverse(_) => true,
-            })
+        match &self.0 {
+            Form::Number(_) => false,
+            Form::Overflow => true,
+            Form::Sum(terms) => {
+                let mut atoms = terms.iter().flat_map(|(monomial, _)| monomial);
+                atoms.any(|(atom, _)| match atom {
+                    Atom::Variable(_) => false,
+                    Atom::Floor(_) | Atom::Inverse(_) => true,
+                })
+            }
+        }
     }
 
     /// The sum.
     pub(crate) fn add(&self, other: &Self) -> Self {
-        let mut sum = self.clone();
-        sum.overflow |= other.overflow;
-        for (monomial, value) in &other.terms {
-            let before = sum.terms.remove(monomial).unwrap_or(Ratio::whole(0));
-            match before.add(*value) {
-                Some(after) if after.over != 0 => {
-                    sum.terms.insert(monomial.clone(), after);
-                }
-                Some(_) => {}
-                None => return Self::overflowed(),
+        if let (Form::Number(a), Form::Number(b)) = (&self.0, &other.0) {
+            return a
+                .add(*b)
+                .map_or_else(Self::overflowed, |sum| Self(Form::Number(sum)));
+        }
+        let (Some(left), Some(right)) = (self.terms(), other.terms()) else {
+            return Self::overflowed();
+        };
+        let mut sum = left.into_owned();
+        for (monomial, value) in right.iter() {
+            if add_term(&mut sum, monomial, *value).is_none() {
+                return Self::overflowed();
             }
         }
-        if sum.overflow || sum.terms.len() > MOST_TERMS {
-            return Self::overflowed();
-        }
-        sum
+        Self::of(sum)
     }
 
     /// `-self`.
@@ -185,42 +199,48 @@ impl Poly {
 
     /// The product.
     pub(crate) fn multiply(&self, other: &Self) -> Self {
-        if self.overflow || other.overflow {
-            return Self::overflowed();
+        if let (Form::Number(a), Form::Number(b)) = (&self.0, &other.0) {
+            return a
+                .multiply(*b)
+                .map_or_else(Self::overflowed, |product| Self(Form::Number(product)));
         }
-        let mut product = Self::number(0);
-        for (left, a) in &self.terms {
-            for (right, b) in &other.terms {
-                let Some(value) = a.multiply(*b) else {
-                    return Self::overflowed();
-                };
-                let Some(monomial) = merge(left, right) else {
-                    return Self::overflowed();
-                };
-                product = product.add(&Self::term(monomial, value));
+        if let (_, Form::Number(Ratio { over: 1, under: 1 })) = (&self.0, &other.0) {
+            return self.clone();
+        }
+        self.product(other).map_or_else(Self::overflowed, Self::of)
+    }
+
+    fn product(&self, other: &Self) -> Option<Vec<(Monomial, Ratio)>> {
+        let mut product = Vec::new();
+        let right = other.terms()?;
+        for (left, a) in self.terms()?.iter() {
+            for (right, b) in right.iter() {
+                add_term(&mut product, &merge(left, right)?, a.multiply(*b)?)?;
+            }
+            if product.len() > MOST_TERMS {
+                return None;
             }
         }
-        product
+        Some(product)
     }
 
     /// The quotient without rounding; nothing for a division by zero.
     pub(crate) fn divide(&self, other: &Self) -> Option<Self> {
-        if other.terms.is_empty() && !other.overflow {
+        if other.integer() == Some(0) {
             return None;
         }
         Some(self.multiply(&other.inverse()))
     }
 
     fn inverse(&self) -> Self {
-        if self.overflow {
+        let Some(terms) = self.terms() else {
             return Self::overflowed();
-        }
-        let mut terms = self.terms.iter();
-        match (terms.next(), terms.next()) {
-            (Some((monomial, value)), None) => {
+        };
+        match terms.as_ref() {
+            [(monomial, value)] => {
                 let flipped = monomial.iter().map(|(a, e)| (a.clone(), -e)).collect();
                 Ratio::new(value.under, value.over)
-                    .map_or_else(Self::overflowed, |v| Self::term(flipped, v))
+                    .map_or_else(Self::overflowed, |v| Self::of(vec![(flipped, v)]))
             }
             _ => Self::atom(Atom::Inverse(Box::new(self.clone()))),
         }
@@ -228,15 +248,12 @@ impl Poly {
 
     /// Rounded down, given sizes that are known to be whole.
     pub(crate) fn floor(&self, whole: &[Self]) -> Self {
-        if self.overflow {
+        let Some(terms) = self.terms() else {
             return Self::overflowed();
-        }
-        let rest = self
-            .terms
-            .get(&Vec::new())
-            .copied()
-            .unwrap_or(Ratio::whole(0));
-        let variable = self.subtract(&Self::term(Vec::new(), rest));
+        };
+        let rest = terms.iter().find(|(monomial, _)| monomial.is_empty());
+        let rest = rest.map_or(Ratio::whole(0), |(_, value)| *value);
+        let variable = self.subtract(&Self(Form::Number(rest)));
         if variable.is_whole(whole) {
             return variable.add(&Self::number(rest.floor()));
         }
@@ -245,23 +262,51 @@ impl Poly {
 
     /// Whether it is a whole number wherever its variables and those of `whole` are.
     pub(crate) fn is_whole(&self, whole: &[Self]) -> bool {
-        let plain = |p: &Self| {
-            !p.overflow
-                && p.terms
-                    .iter()
-                    .all(|(m, v)| v.under == 1 && m.iter().all(|(_, e)| *e > 0))
+        let plain = |p: &Self| match &p.0 {
+            Form::Number(value) => value.under == 1,
+            Form::Sum(terms) => terms
+                .iter()
+                .all(|(m, v)| v.under == 1 && m.iter().all(|(_, e)| *e > 0)),
+            Form::Overflow => false,
         };
         plain(self) || whole.iter().any(|known| plain(&self.subtract(known)))
     }
 }
 
-fn merge(left: &Monomial, right: &Monomial) -> Option<Monomial> {
-    let mut powers: BTreeMap<Atom, i32> = left.iter().cloned().collect();
-    for (atom, exponent) in right {
-        let power = powers.entry(atom.clone()).or_insert(0);
-        *power = power.checked_add(*exponent)?;
+/// Adds a term to sorted terms; nothing if a coefficient leaves 128 bits.
+fn add_term(sum: &mut Vec<(Monomial, Ratio)>, monomial: &Monomial, value: Ratio) -> Option<()> {
+    match sum.binary_search_by(|(known, _)| known.cmp(monomial)) {
+        Err(_) if value.over == 0 => {}
+        Err(at) => sum.insert(at, (monomial.clone(), value)),
+        Ok(at) => {
+            let known = sum.get_mut(at)?;
+            known.1 = known.1.add(value)?;
+            if known.1.over == 0 {
+                sum.remove(at);
+            }
+        }
     }
-    Some(powers.into_iter().filter(|(_, e)| *e != 0).collect())
+    Some(())
+}
+
+fn merge(left: &Monomial, right: &Monomial) -> Option<Monomial> {
+    if left.is_empty() || right.is_empty() {
+        return Some(if left.is_empty() { right } else { left }.clone());
+    }
+    let mut powers = left.clone();
+    for (atom, exponent) in right {
+        match powers.binary_search_by(|(known, _)| known.cmp(atom)) {
+            Err(at) => powers.insert(at, (atom.clone(), *exponent)),
+            Ok(at) => {
+                let power = powers.get_mut(at)?;
+                power.1 = power.1.checked_add(*exponent)?;
+                if power.1 == 0 {
+                    powers.remove(at);
+                }
+            }
+        }
+    }
+    Some(powers)
 }
 
 impl fmt::Display for Atom {
@@ -299,21 +344,24 @@ fn write_term(
 
 impl fmt::Display for Poly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.overflow {
-            return f.write_str("too large");
-        }
-        if self.terms.is_empty() {
-            return f.write_str("0");
-        }
+        let terms = match &self.0 {
+            Form::Overflow => return f.write_str("too large"),
+            Form::Number(Ratio { over, under: 1 }) => return write!(f, "{over}"),
+            Form::Number(Ratio { over, under }) => return write!(f, "{over}/{under}"),
+            Form::Sum(terms) => terms,
+        };
         // Highest powers first, the constant last.
-        for (i, (monomial, value)) in self.terms.iter().rev().enumerate() {
+        for (i, (monomial, value)) in terms.iter().rev().enumerate() {
             match (i, value.over < 0) {
                 (0, true) => f.write_str("-")?,
                 (0, false) => {}
                 (_, true) => f.write_str(" - ")?,
                 (_, false) => f.write_str(" + ")?,
             }
-            write_term(f, monomial, value.over.abs(), value.under)?;
+            match (monomial.as_slice(), value.over.abs(), value.under) {
+                ([(atom, 1)], 1, 1) => write!(f, "{atom}")?,
+                (_, over, under) => write_term(f, monomial, over, under)?,
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use mmh_syntax::ast::{
     Arg, Block, Body, Call, Expr, File, Item, Let, Name, Section, SectionKind, SeedValue, Type,
 };
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 /// One text the recipe is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub struct SourceText {
 #[derive(Clone, Debug)]
 pub(crate) struct Declared {
     pub(crate) source: SourceId,
-    pub(crate) item: Item,
+    pub(crate) item: Arc<Item>,
 }
 
 /// All declarations.
@@ -31,11 +32,40 @@ pub(crate) struct Declared {
 pub(crate) struct Program {
     pub(crate) sources: Vec<SourceText>,
     pub(crate) declared: Vec<Declared>,
-    names: BTreeMap<(SourceId, String), usize>,
-    library: BTreeMap<String, usize>,
+    /// What every file declares or uses, by the file's number.
+    names: Vec<BTreeMap<String, usize>>,
+    /// Where the standard library's declarations begin, which come last.
+    library: usize,
     /// Every expression's place, sorted: an origin is an index.
     pub(crate) places: Vec<Loc>,
 }
+
+/// The standard library, which never changes while the program runs: read once.
+struct Library {
+    files: Vec<(SourceText, Vec<Arc<Item>>)>,
+    /// The number of every declaration, counted through the files.
+    names: BTreeMap<String, usize>,
+}
+
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let (mut files, mut names, mut count) = (Vec::new(), BTreeMap::new(), 0);
+    for (name, text) in mmh_std::FILES {
+        let file = mmh_syntax::parse(text).file();
+        for item in &file.items {
+            if let Some(name) = item.name() {
+                names.insert(name.text.clone(), count);
+            }
+            count += 1;
+        }
+        let source = SourceText {
+            path: format!("std/{name}"),
+            text: (*text).to_owned(),
+            library: true,
+        };
+        files.push((source, file.items.into_iter().map(Arc::new).collect()));
+    }
+    Library { files, names }
+});
 
 struct Loader<'w> {
     world: &'w dyn World,
@@ -75,15 +105,13 @@ pub(crate) fn load(
             loader.diagnostics.push(diagnostic);
         }
     }
-    for (name, text) in mmh_std::FILES {
-        loader.open_library(name, text);
-    }
+    loader.open_library();
     loader.program.collect_places();
     (loader.program, loader.diagnostics)
 }
 
 impl Loader<'_> {
-    fn source(&mut self, path: &str, text: String, library: bool) -> (SourceId, File) {
+    fn source(&mut self, path: &str, text: String) -> (SourceId, File) {
         let id = SourceId(self.program.sources.len() as u32);
         let parsed = mmh_syntax::parse_source(id, &text);
         let file = parsed.file();
@@ -91,26 +119,27 @@ impl Loader<'_> {
         self.program.sources.push(SourceText {
             path: path.into(),
             text,
-            library,
+            library: false,
         });
+        self.program.names.push(BTreeMap::new());
         (id, file)
     }
 
-    fn open_library(&mut self, name: &str, text: &str) {
-        let (id, file) = self.source(&format!("std/{name}"), text.to_string(), true);
-        for item in file.items {
-            let name = item.name().map(|n| n.text.clone());
-            let index = self.program.declared.len();
-            self.program.declared.push(Declared { source: id, item });
-            if let Some(name) = name {
-                self.program.names.insert((id, name.clone()), index);
-                self.program.library.insert(name, index);
-            }
+    fn open_library(&mut self) {
+        self.program.library = self.program.declared.len();
+        for (source, items) in &LIBRARY.files {
+            let id = SourceId(self.program.sources.len() as u32);
+            self.program.sources.push(source.clone());
+            let declared = items.iter().map(|item| Declared {
+                source: id,
+                item: item.clone(),
+            });
+            self.program.declared.extend(declared);
         }
     }
 
     fn open(&mut self, path: &str, text: String) -> SourceId {
-        let (id, file) = self.source(path, text, false);
+        let (id, file) = self.source(path, text);
         self.opened.insert(plain(path), id);
         let mut uses = Vec::new();
         for item in file.items {
@@ -119,12 +148,12 @@ impl Loader<'_> {
             }
             let name = item.name().cloned();
             let index = self.program.declared.len();
+            let item = Arc::new(item);
             self.program.declared.push(Declared { source: id, item });
             let Some(name) = name else { continue };
-            if let Some(first) = self.program.names.get(&(id, name.text.clone())).copied() {
-                self.duplicate(id, &name.text, name.span, first);
-            } else {
-                self.program.names.insert((id, name.text), index);
+            match self.program.own(id, &name.text) {
+                Some(first) => self.duplicate(id, &name.text, name.span, first),
+                None => self.program.declare(id, name.text, index),
             }
         }
         for it in uses {
@@ -159,7 +188,7 @@ impl Loader<'_> {
                 self.private(id, &file.value, name, from);
                 continue;
             }
-            let Some(&index) = self.program.names.get(&(from, name.text.clone())) else {
+            let Some(index) = self.program.own(from, &name.text) else {
                 let mut known = self.program.names_of(from);
                 known.retain(|known| !is_private(known));
                 let mut diagnostic = Diagnostic::error(
@@ -173,11 +202,9 @@ impl Loader<'_> {
                 self.diagnostics.push(diagnostic);
                 continue;
             };
-            match self.program.names.get(&(id, name.text.clone())).copied() {
+            match self.program.own(id, &name.text) {
                 Some(first) => self.duplicate(id, &name.text, name.span, first),
-                None => {
-                    self.program.names.insert((id, name.text.clone()), index);
-                }
+                None => self.program.declare(id, name.text.clone(), index),
             }
         }
     }
@@ -301,24 +328,30 @@ pub fn plain(path: &str) -> String {
 impl Program {
     /// The declaration a name means in a file: its own, one it uses, or the standard library's.
     pub(crate) fn find(&self, source: SourceId, name: &str) -> Option<usize> {
-        self.names
-            .get(&(source, name.to_string()))
-            .or_else(|| self.library.get(name))
-            .copied()
+        self.own(source, name)
+            .or_else(|| Some(self.library + LIBRARY.names.get(name)?))
+    }
+
+    /// The declaration a name means among a file's own and those it uses.
+    fn own(&self, source: SourceId, name: &str) -> Option<usize> {
+        self.names.get(source.0 as usize)?.get(name).copied()
+    }
+
+    fn declare(&mut self, source: SourceId, name: String, index: usize) {
+        if let Some(names) = self.names.get_mut(source.0 as usize) {
+            names.insert(name, index);
+        }
     }
 
     /// The names a file declares or uses.
     pub(crate) fn names_of(&self, source: SourceId) -> Vec<String> {
-        self.names
-            .keys()
-            .filter(|(s, _)| *s == source)
-            .map(|(_, n)| n.clone())
-            .collect()
+        let names = self.names.get(source.0 as usize);
+        names.map_or_else(Vec::new, |names| names.keys().cloned().collect())
     }
 
     /// The names of the standard library.
     pub(crate) fn library_names(&self) -> impl Iterator<Item = &str> {
-        self.library.keys().map(String::as_str)
+        LIBRARY.names.keys().map(String::as_str)
     }
 
     /// What a file writes as a path, as a path from the recipe's folder.
@@ -346,21 +379,21 @@ impl Program {
 
     pub(crate) fn block(&self, index: usize) -> Option<(&Block, SourceId)> {
         match self.declared.get(index) {
-            Some(Declared {
-                source,
-                item: Item::Block(block),
-            }) => Some((block, *source)),
-            _ => None,
+            Some(declared) => match declared.item.as_ref() {
+                Item::Block(block) => Some((block, declared.source)),
+                _ => None,
+            },
+            None => None,
         }
     }
 
     pub(crate) fn let_at(&self, index: usize) -> Option<(&Let, SourceId)> {
         match self.declared.get(index) {
-            Some(Declared {
-                source,
-                item: Item::Let(it),
-            }) => Some((it, *source)),
-            _ => None,
+            Some(declared) => match declared.item.as_ref() {
+                Item::Let(it) => Some((it, declared.source)),
+                _ => None,
+            },
+            None => None,
         }
     }
 
@@ -372,7 +405,7 @@ impl Program {
         self.declared
             .iter()
             .enumerate()
-            .filter_map(move |(i, d)| match &d.item {
+            .filter_map(move |(i, d)| match d.item.as_ref() {
                 Item::Section(s)
                     if s.kind == kind && (kind == SectionKind::Data || d.source == SourceId(0)) =>
                 {
@@ -396,7 +429,7 @@ impl Program {
 
     /// The seed of the main file.
     pub(crate) fn seed(&self) -> Option<(&SeedValue, Span)> {
-        self.declared.iter().find_map(|d| match &d.item {
+        self.declared.iter().find_map(|d| match d.item.as_ref() {
             Item::Seed(seed) if d.source == SourceId(0) => Some((&seed.value, seed.span)),
             _ => None,
         })

@@ -46,9 +46,11 @@ pub(crate) fn sites(program: &Program) -> Vec<Site<'_>> {
             .item
             .name()
             .map_or(String::new(), |n| n.text.clone());
-        let is_let = matches!(declared.item, Item::Let(_));
+        let is_let = matches!(*declared.item, Item::Let(_));
         let mut names: Vec<(mmh_diag::Span, String)> = Vec::new();
-        name_places(&declared.item, &mut names);
+        if !is_let {
+            name_places(&declared.item, &mut names);
+        }
         walk_item(&declared.item, &mut |e| {
             if let Expr::Choice {
                 default,

@@ -39,7 +39,7 @@ impl<'p> Cx<'p> {
     /// The settings of a section, unreported.
     pub(crate) fn section(&self, declared: usize) -> Option<(&'p Section, SourceId)> {
         let found = self.program.declared.get(declared)?;
-        match &found.item {
+        match found.item.as_ref() {
             mmh_syntax::ast::Item::Section(section) => Some((section, found.source)),
             _ => None,
         }
@@ -106,7 +106,7 @@ impl<'p> Cx<'p> {
         let epoch = rows.as_ref().map_or(0, |(_, _, epoch)| *epoch);
         let steps = length_field.and_then(|field| self.steps_field(field, epoch));
         if let (Ok(field), Ok(steps)) = (length_field, &steps) {
-            self.flow(self.at(field.value.span()), format!("{steps} steps"));
+            self.flow(self.at(field.value.span()), || format!("{steps} steps"));
         }
         let optimisers = self.optimisers(section, &settings, &name);
         let schedule = match settings.get("schedule") {

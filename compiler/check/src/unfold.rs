@@ -258,8 +258,7 @@ impl<'p> Cx<'p> {
             }
             let loc = self.at(local.name.span);
             if let Ok(value) = &value {
-                let text = value.kind();
-                self.hover(loc, || text);
+                self.hover(loc, || value.kind());
             }
             scope.set(&local.name.text, value.unwrap_or(Value::Error));
         }

@@ -4,6 +4,7 @@ use crate::poly::Poly;
 use mmh_diag::{SourceId, Span};
 use mmh_ir::plan::Part;
 use mmh_ir::{Axis, DType, ValueId};
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 /// A place in a source.
@@ -55,27 +56,31 @@ impl Tensor {
 
     /// `f32[batch, class = 10]`.
     pub(crate) fn text(&self) -> String {
-        let mut parts: Vec<String> = Vec::new();
+        let word = match self.classes {
+            Some(_) => "class",
+            None => self.dtype.name(),
+        };
+        let mut out = String::with_capacity(64);
+        out.push_str(word);
+        let mut gap = "[";
         if let Some((classes, _)) = &self.classes {
-            parts.push(classes.to_string());
+            let _ = write!(out, "{gap}{classes}");
+            gap = ", ";
         }
         for dim in &self.dims {
-            let (name, size) = (dim.axis.as_str(), dim.size.to_string());
-            parts.push(if name == size || name == "..." {
-                name.to_string()
-            } else {
-                format!("{name} = {size}")
-            });
+            let name = dim.axis.as_str();
+            let _ = write!(out, "{gap}{name}");
+            let before = out.len();
+            let _ = write!(out, " = {}", dim.size);
+            if name == "..." || out.get(before + 3..) == Some(name) {
+                out.truncate(before);
+            }
+            gap = ", ";
         }
-        let word = if self.classes.is_some() {
-            "class"
-        } else {
-            self.dtype.name()
-        };
-        if parts.is_empty() {
-            return word.to_string();
+        if gap == ", " {
+            out.push(']');
         }
-        format!("{word}[{}]", parts.join(", "))
+        out
     }
 
     /// `batch, channel and height`.

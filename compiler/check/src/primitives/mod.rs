@@ -13,6 +13,8 @@ mod window;
 use crate::call::Bound;
 use crate::core::Cx;
 use crate::value::{Eval, Value};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 type Run = for<'p, 's, 'b> fn(&mut Cx<'p>, &'b Bound<'p, 's>) -> Eval<Value>;
 
@@ -121,7 +123,8 @@ table! {
 
 /// The number of the primitive called `name`.
 pub(crate) fn find(name: &str) -> Option<usize> {
-    TABLE.iter().position(|p| p.name == name)
+    static NUMBERS: LazyLock<BTreeMap<&str, usize>> = LazyLock::new(|| names().zip(0..).collect());
+    NUMBERS.get(name).copied()
 }
 
 /// The names of all primitives.

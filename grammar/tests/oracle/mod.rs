@@ -1,10 +1,10 @@
-//! From pest's pairs to the tree: binding powers applied, trivia put where it stands.
+//! The tree as pest makes it of the grammar: the reader of `mmh-syntax` is held to it.
 
-use crate::kind::Kind;
-use crate::tree::{Builder, Tree};
+use mmh_syntax::{Kind, Tree};
 use pest::Parser as _;
 use pest::iterators::{Pair, Pairs};
 use pest::pratt_parser::{Assoc, Op, PrattParser};
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 /// How deep one expression may nest, operators included.
@@ -12,7 +12,7 @@ const MAX_HEIGHT: u32 = 512;
 
 mod generated {
     #[derive(pest_derive::Parser)]
-    #[grammar = "mmh.pest"]
+    #[grammar = "../src/mmh.pest"]
     pub(super) struct Grammar;
 }
 use generated::{Grammar, Rule};
@@ -71,25 +71,49 @@ pub(crate) fn tree(source: &str) -> Tree {
         .ok()
         .and_then(|mut pairs| pairs.next());
     let Some(pair) = pair else {
-        return unread(source);
+        panic!("the grammar never fails");
     };
     let mut root = draft(pair);
     (root.start, root.end) = (0, source.len());
     settle(&mut root);
-    let mut builder = Builder::default();
-    emit(&mut builder, source, &root);
-    builder.finish()
+    let mut dump = Dump::default();
+    emit(&mut dump, source, &root);
+    Tree::read(&dump.text).expect("the text form of a tree")
 }
 
-/// A tree that holds the whole text as junk.
-pub(crate) fn unread(source: &str) -> Tree {
-    let mut builder = Builder::default();
-    builder.open(Kind::File);
-    if !source.is_empty() {
-        builder.token(Kind::Junk, source);
+/// The text form of a tree, being written.
+#[derive(Default)]
+struct Dump {
+    text: String,
+    depth: usize,
+    offset: usize,
+}
+
+impl Dump {
+    fn line(&mut self, kind: Kind) {
+        let word = kind.word();
+        let _ = write!(self.text, "{:indent$}{word}", "", indent = 2 * self.depth);
     }
-    builder.close();
-    builder.finish()
+
+    fn open(&mut self, kind: Kind) {
+        self.line(kind);
+        self.text.push('\n');
+        self.depth += 1;
+    }
+
+    fn close(&mut self) {
+        self.depth -= 1;
+    }
+
+    fn token(&mut self, kind: Kind, text: &str) {
+        self.line(kind);
+        let _ = writeln!(self.text, " {text:?}");
+        self.offset += text.len();
+    }
+
+    fn offset(&self) -> usize {
+        self.offset
+    }
 }
 
 fn draft(pair: Pair<'_, Rule>) -> Draft {
@@ -218,7 +242,7 @@ fn trailing(node: &mut Draft) -> Vec<Draft> {
 }
 
 /// Text between two children that no rule named becomes junk, so nothing is ever lost.
-fn emit(builder: &mut Builder, source: &str, node: &Draft) {
+fn emit(builder: &mut Dump, source: &str, node: &Draft) {
     let text = |from: usize, to: usize| source.get(from..to).unwrap_or("");
     if !is_absent(node) && builder.offset() < node.start {
         let gap = text(builder.offset(), node.start);
