@@ -13,7 +13,7 @@ use mmh_syntax::{Kind, Tree, format, parse, skeleton};
 const BATCH: u64 = 4;
 
 /// Panics where a promise is broken.
-pub fn holds(bytes: &[u8]) {
+pub(crate) fn holds(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     reads(&text);
     formats(&text);
@@ -23,7 +23,10 @@ pub fn holds(bytes: &[u8]) {
 fn reads(text: &str) {
     let parsed = parse(text);
     assert_eq!(parsed.tree.text(), text, "a byte is lost");
-    let broken = parsed.tree.nodes().any(|id| parsed.tree.kind(id).is_error());
+    let broken = parsed
+        .tree
+        .nodes()
+        .any(|id| parsed.tree.kind(id).is_error());
     assert!(
         !broken || !parsed.diagnostics.is_empty(),
         "broken, and not said"
@@ -128,7 +131,13 @@ impl World for Paper<'_> {
                 let digits = words(&["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
                 let fields = (0..64).map(|n| format!("pixel_{}_{}", n / 8, n % 8));
                 facts.columns = vec![
-                    fact("digit", FactKind::Number { levels: Some(digits) }, 0),
+                    fact(
+                        "digit",
+                        FactKind::Number {
+                            levels: Some(digits),
+                        },
+                        0,
+                    ),
                     fact("bill_length_mm", FactKind::Number { levels: None }, 2),
                     fact(
                         "sex",
@@ -166,7 +175,13 @@ impl World for Paper<'_> {
             SourceRequest::Text { .. } => facts.vocabulary = ('a'..='z').collect(),
             SourceRequest::Bytes { window, .. } => {
                 facts.columns = vec![
-                    fact("bytes", FactKind::Images { dims: vec![*window] }, 0),
+                    fact(
+                        "bytes",
+                        FactKind::Images {
+                            dims: vec![*window],
+                        },
+                        0,
+                    ),
                     fact(
                         "file",
                         FactKind::Category {

@@ -41,6 +41,13 @@ pub(crate) struct Augmenting {
     pub(crate) loc: Loc,
 }
 
+/// A type that was noted, and whether it is that of a signature alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Hover {
+    pub(crate) text: String,
+    pub(crate) generic: bool,
+}
+
 /// What a loss was made of, for metrics of the same name.
 #[derive(Clone, Debug)]
 pub(crate) struct LossParts {
@@ -90,7 +97,8 @@ pub(crate) struct Cx<'p> {
     pub(crate) augmenting: Option<Augmenting>,
     pub(crate) losses: Vec<LossParts>,
     pub(crate) poisoned: BTreeSet<usize>,
-    pub(crate) hovers: Option<BTreeMap<Loc, String>>,
+    /// The type of a place as the first call gives it, or, until there is one, as the signature of its block does.
+    pub(crate) hovers: Option<BTreeMap<Loc, Hover>>,
     /// The first type noted of a place: in a block, the one that its signature alone gives.
     pub(crate) types: BTreeMap<Loc, String>,
     /// What an editor writes behind a place: a step's type, steps of an epoch, parameters of a model.
@@ -100,13 +108,22 @@ pub(crate) struct Cx<'p> {
     /// Mismatches of a model's result that a later message may explain better: the place of the size, and which.
     pub(crate) tentative: Vec<(Loc, usize)>,
     pub(crate) reading: Option<crate::data::Reading>,
+    /// Columns whose classes are being counted.
+    pub(crate) counting: Vec<(usize, String)>,
     pub(crate) makes: BTreeMap<usize, Option<bool>>,
+    /// Steps of this walk, and of the whole check.
     pub(crate) work: u64,
+    pub(crate) spent: u64,
 }
 
 const MOST_ELEMENTS: i128 = 1 << 31;
 const MOST_WORK: u64 = 400_000;
-const MOST_DIAGNOSTICS: usize = 100;
+/// Steps of one check, all blocks and choices together: about half a second.
+const MOST_SPENT: u64 = 1_200_000;
+/// Expressions inside each other, through blocks and values.
+const MOST_DEPTH: usize = 2_000;
+/// More than these are not told at once.
+pub(crate) const MOST_DIAGNOSTICS: usize = 100;
 
 impl<'p> Cx<'p> {
     pub(crate) fn new(program: &'p Program, data: Vec<DataSet>) -> Self {
@@ -144,8 +161,10 @@ impl<'p> Cx<'p> {
             vague: false,
             tentative: Vec::new(),
             reading: None,
+            counting: Vec::new(),
             makes: BTreeMap::new(),
             work: 0,
+            spent: 0,
         }
     }
 
@@ -172,6 +191,11 @@ impl<'p> Cx<'p> {
             self.diagnostics.push(diagnostic);
         }
         Reported
+    }
+
+    /// Whether nothing more will be told.
+    pub(crate) fn is_full(&self) -> bool {
+        self.diagnostics.len() >= MOST_DIAGNOSTICS
     }
 
     /// An error at one place.
@@ -224,11 +248,16 @@ impl<'p> Cx<'p> {
         if self.program.is_library(loc.source) {
             return;
         }
-        if let Some(hovers) = &mut self.hovers {
-            let text = text();
-            self.types.entry(loc).or_insert_with(|| text.clone());
-            hovers.insert(loc, text);
+        let Some(hovers) = &mut self.hovers else {
+            return;
+        };
+        let generic = self.generic;
+        if hovers.get(&loc).is_some_and(|known| !known.generic) {
+            return;
         }
+        let text = text();
+        self.types.entry(loc).or_insert_with(|| text.clone());
+        hovers.insert(loc, Hover { text, generic });
     }
 
     /// Notes what an editor writes behind a place. The first note stays: a block is checked on its signature before it is
@@ -242,6 +271,27 @@ impl<'p> Cx<'p> {
     /// Counts work, so that a recipe that repeats repeats of repeats ends with a message.
     pub(crate) fn spend(&mut self, loc: Loc) -> Eval<()> {
         self.work += 1;
+        self.spent += 1;
+        if self.is_spent() {
+            // Said once, when it came about.
+            if self.spent > MOST_SPENT + 1 {
+                return Err(Reported);
+            }
+            return self.fail(
+                Code::LimitTooLarge,
+                loc,
+                format!("checking the recipe takes more than {MOST_SPENT} steps"),
+                "take parts of it away, or into recipes of their own",
+            );
+        }
+        if self.here.len() > MOST_DEPTH {
+            return self.fail(
+                Code::LimitTooLarge,
+                loc,
+                format!("this stands more than {MOST_DEPTH} values and blocks deep"),
+                "let fewer values and blocks lean on each other",
+            );
+        }
         if self.work > MOST_WORK {
             return self.fail(
                 Code::LimitTooLarge,
@@ -251,6 +301,11 @@ impl<'p> Cx<'p> {
             );
         }
         Ok(())
+    }
+
+    /// Whether the whole check has taken as many steps as it may.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.spent > MOST_SPENT
     }
 
     pub(crate) fn origin(&self) -> Origin {

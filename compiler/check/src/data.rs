@@ -260,6 +260,13 @@ impl<'p> Cx<'p> {
                 help,
             );
         }
+        let column = (data, field.text.clone());
+        if self.counting.contains(&column) {
+            let message = format!("the classes of `{}` are counted by themselves", field.text);
+            let help = "write how many there are: `class[10]`";
+            return self.fail_at(Code::NameCycle, field.span, message, help);
+        }
+        self.counting.push(column);
         let before = std::mem::replace(&mut self.source, source);
         let reading = Reading {
             data,
@@ -280,6 +287,7 @@ impl<'p> Cx<'p> {
             .map(|ty| self.expected(ty, &scope, Hidden::Batch));
         self.reading = outer;
         self.source = before;
+        self.counting.pop();
         match expected {
             Some(Ok(Expected {
                 classes: Some(classes),

@@ -282,6 +282,9 @@ impl<'p> Cx<'p> {
     }
 
     pub(crate) fn unknown_name<T>(&mut self, name: &Name, scope: &Scope) -> Eval<T> {
+        if self.is_full() {
+            return Err(Reported);
+        }
         let mut known: Vec<String> = scope.names.iter().map(|(n, _)| n.clone()).collect();
         known.extend(self.program.names_of(self.source));
         known.extend(self.program.library_names().map(str::to_string));

@@ -35,6 +35,7 @@ impl<'p> Cx<'p> {
         let before = self.diagnostics.len();
         let mut inner = Cx::new(program, std::mem::take(&mut self.data));
         inner.source = source;
+        inner.spent = self.spent;
         inner.generic = true;
         inner.mode = Mode::Training;
         inner.hovers = self.hovers.take();
@@ -49,6 +50,7 @@ impl<'p> Cx<'p> {
         if checked.is_ok() {
             inner.count_parameters(block);
         }
+        self.spent = inner.spent;
         self.data = std::mem::take(&mut inner.data);
         self.hovers = inner.hovers.take();
         self.flows = std::mem::take(&mut inner.flows);
@@ -141,6 +143,9 @@ pub(crate) fn check_choices(cx: &mut Cx<'_>, trainings: &[usize]) {
         let verdicts: Vec<Option<Diagnostic>> = (0..*count)
             .map(|nth| attempt(cx, trainings, &[(site, nth)]))
             .collect();
+        if cx.is_spent() {
+            return unchecked(cx, site);
+        }
         if verdicts.iter().any(Option::is_some) {
             counterexample(cx, site, &verdicts);
             return;
@@ -159,11 +164,26 @@ pub(crate) fn check_choices(cx: &mut Cx<'_>, trainings: &[usize]) {
             picks.push((*site, rest % count));
             rest /= count;
         }
+        if cx.is_spent() {
+            return;
+        }
         if let Some(cause) = attempt(cx, trainings, &picks) {
             combination(cx, &picks, &cause);
             return;
         }
     }
+}
+
+/// Says that there are more choices than can be tried here.
+fn unchecked(cx: &mut Cx<'_>, site: &Site<'_>) {
+    let message = format!(
+        "from `{}` on, the choices are too many to be tried one by one",
+        site.name
+    );
+    let diagnostic = Diagnostic::warning(Code::LimitTooLarge, message)
+        .at(site.space_loc.source, site.space_loc.span, "")
+        .help("a choice that breaks the model is found when it is drawn; fewer choices are checked before");
+    cx.report(diagnostic);
 }
 
 fn attempt(
@@ -172,11 +192,16 @@ fn attempt(
     picks: &[(&Site<'_>, usize)],
 ) -> Option<Diagnostic> {
     let mut inner = Cx::new(cx.program, std::mem::take(&mut cx.data));
+    inner.spent = cx.spent;
     inner.choices = picks.iter().map(|(site, nth)| (site.loc, *nth)).collect();
     for training in trainings {
         let _ = inner.purpose(*training, None, Purpose::Step);
     }
     cx.data = std::mem::take(&mut inner.data);
+    cx.spent = inner.spent;
+    if cx.is_spent() {
+        return None;
+    }
     inner.diagnostics.into_iter().find(Diagnostic::is_error)
 }
 

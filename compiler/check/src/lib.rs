@@ -139,10 +139,11 @@ fn check_choices(
     }
     diagnostics.append(&mut cx.diagnostics);
     diagnostics.sort_by_key(|d| d.primary().map(|l| (l.source, l.span.start)));
+    keep_one_limit(&mut diagnostics);
     let failed = diagnostics.iter().any(Diagnostic::is_error);
     let (data, hovers) = (
         std::mem::take(&mut cx.data),
-        cx.hovers.take().unwrap_or_default(),
+        cx.hovers.take().unwrap_or_default().into_iter(),
     );
     let notes = editor::Notes::new(&mut cx, &data);
     drop(cx);
@@ -173,7 +174,7 @@ fn check_choices(
                 data,
                 trainings,
                 evaluations,
-                hovers,
+                hovers: hovers.map(|(loc, known)| (loc, known.text)).collect(),
             })
         }
         _ => None,
@@ -184,6 +185,17 @@ fn check_choices(
         sources,
         notes,
     }
+}
+
+/// One limit that is exceeded is enough to know; the others mostly follow from it.
+fn keep_one_limit(found: &mut Vec<Diagnostic>) {
+    let mut seen = false;
+    found.retain(|diagnostic| {
+        let limit = diagnostic.code == Code::LimitTooLarge && diagnostic.is_error();
+        let keep = !(limit && seen);
+        seen |= limit;
+        keep
+    });
 }
 
 fn section_list(program: &program::Program, kind: SectionKind) -> Vec<usize> {

@@ -1,5 +1,6 @@
 //! The files of a recipe, read and named: what every name of every file declares.
 
+use crate::core::MOST_DIAGNOSTICS;
 use crate::value::Loc;
 use crate::world::{TextFault, World};
 use mmh_diag::{Code, Diagnostic, SourceId, Span, suggest};
@@ -106,6 +107,7 @@ pub(crate) fn load(
         }
     }
     loader.open_library();
+    loader.diagnostics.truncate(MOST_DIAGNOSTICS);
     loader.program.collect_places();
     (loader.program, loader.diagnostics)
 }
@@ -217,8 +219,8 @@ impl Loader<'_> {
                 "a name that begins with `_` stays in its file: call it `{}` there",
                 name.text.trim_start_matches('_')
             ));
-        let index = self.program.names.get(&(from, name.text.clone()));
-        let declared = index.and_then(|index| self.program.declared.get(*index));
+        let index = self.program.own(from, &name.text);
+        let declared = index.and_then(|index| self.program.declared.get(index));
         if let Some((source, span)) = declared.and_then(|d| Some((d.source, d.item.name()?.span))) {
             diagnostic = diagnostic.and(source, span, "declared here");
         }

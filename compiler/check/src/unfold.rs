@@ -8,6 +8,9 @@ use mmh_diag::{Code, Diagnostic, SourceId};
 use mmh_syntax::ast::{BlockKind, Body, Expr, Param, Type};
 use std::rc::Rc;
 
+/// Blocks inside each other.
+const MOST_FRAMES: usize = 64;
+
 /// The name that paths have for a block: the one it had before it was renamed, if it says so.
 fn old_name(block: &mmh_syntax::ast::Block) -> &str {
     block
@@ -31,6 +34,14 @@ impl<'p> Cx<'p> {
                 bound.loc,
                 format!("`{}` contains itself", block.name.text),
                 "use `repeat(n, block)` to put blocks one behind another",
+            );
+        }
+        if self.frames.len() > MOST_FRAMES {
+            return self.fail(
+                Code::LimitTooLarge,
+                bound.loc,
+                format!("this block stands more than {MOST_FRAMES} blocks deep"),
+                "let blocks contain fewer others; `repeat(n, block)` puts them one behind another",
             );
         }
         let mut scope = Scope::default();

@@ -11,12 +11,24 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     let lower = word.to_lowercase();
     let mut best: Option<(usize, &'a str)> = None;
     for candidate in candidates {
+        // Lengths alone tell most candidates apart; thousands are asked about.
+        let differs = candidate.len().abs_diff(word.len()) > allowed;
+        let prefix = length >= 4 && same_start(&lower, candidate);
+        if candidate.is_ascii() && word.is_ascii() && differs && !prefix {
+            continue;
+        }
         let distance = distance_or_prefix(&lower, &candidate.to_lowercase());
         if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));
         }
     }
     best.map(|(_, candidate)| candidate)
+}
+
+/// Whether one may be the beginning of the other.
+fn same_start(lower: &str, candidate: &str) -> bool {
+    let mut pairs = lower.bytes().zip(candidate.bytes());
+    pairs.all(|(a, b)| a == b.to_ascii_lowercase())
 }
 
 /// A shared beginning of four letters or more counts as one slip: `learn` for `learning_rate`.

@@ -1,0 +1,356 @@
+//! Texts made to hurt: each is answered within a second and 500 MB, with words.
+//!
+//! One test, so that what the process has taken at most is what these texts have taken.
+
+mod common;
+
+use common::Folder;
+use mmh_check::{DataFacts, DataFault, SourceRequest, TextFault, World, check};
+use mmh_ir::plan::SplitPlan;
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MOST_MEGABYTES: u64 = 500;
+
+/// Time this thread has had a processor, where the system tells, so that a busy machine does not count; else the clock.
+fn spent(start: Instant) -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = told.and_then(|text| text.split(' ').next()?.parse().ok());
+    nanoseconds.map_or_else(|| start.elapsed(), Duration::from_nanos)
+}
+
+/// The most memory this process ever had, in megabytes, where the system tells.
+fn peak() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) >> 10
+}
+
+/// Files that use each other: `0.mmh` uses `1.mmh` and so on, and the last one the first.
+struct Imports(usize);
+
+impl World for Imports {
+    fn read_text(&self, path: &str) -> Result<String, TextFault> {
+        let number: usize = path.trim_end_matches(".mmh").parse().unwrap_or(0);
+        let next = (number + 1) % self.0;
+        Ok(format!(
+            "mmh 1\nuse \"{next}.mmh\" {{ a{next} }}\nlet a{number} = 1\n"
+        ))
+    }
+
+    fn data_facts(&self, _: &SourceRequest) -> Result<DataFacts, DataFault> {
+        Ok(DataFacts::default())
+    }
+
+    fn part_rows(
+        &self,
+        _: &SourceRequest,
+        _: &SplitPlan,
+        _: Option<&str>,
+    ) -> Result<[u64; 3], DataFault> {
+        Ok([0; 3])
+    }
+}
+
+/// What must be said: a code, nothing at all, or whatever it is.
+enum Wanted {
+    Code(&'static str),
+    Nothing,
+    Anything,
+}
+
+/// What is wrong with the answer, if anything is.
+fn answered(name: &str, world: &dyn World, main: &str, wanted: &Wanted) -> Option<String> {
+    let mut best = Duration::MAX;
+    let mut answer = None;
+    for _ in 0..3 {
+        let (start, before) = (Instant::now(), spent(Instant::now()));
+        answer = Some(check(world, main, &[]));
+        best = best.min(spent(start).saturating_sub(before));
+        if best < SECOND {
+            break;
+        }
+    }
+    let checked = answer?;
+    let said: Vec<&str> = checked.diagnostics.iter().map(|d| d.code.name()).collect();
+    if std::env::var_os("MMH_SHOW").is_some() {
+        let first = checked.diagnostics.first().map(|d| d.message.clone());
+        let count = said.len();
+        println!(
+            "{name}: {best:?}, {} MB, {count} findings, {first:?}",
+            peak()
+        );
+    }
+    let as_wanted = match wanted {
+        Wanted::Code(code) => said.contains(code),
+        Wanted::Nothing => said.is_empty(),
+        Wanted::Anything => true,
+    };
+    let good = best < SECOND && said.len() <= 200 && as_wanted;
+    (!good).then(|| {
+        format!(
+            "{name}: {best:?}, {} findings: {:?}",
+            said.len(),
+            said.first()
+        )
+    })
+}
+
+fn block(name: &str, body: &str) -> String {
+    format!("block {name}(x: f32[batch, feature]) -> like x {{\n  {body}\n}}\n")
+}
+
+/// Blocks of which each calls the one before it twice.
+fn doubling(levels: usize) -> String {
+    let mut text = format!("mmh 1\n{}", block("b0", "relu(x)"));
+    for level in 1..=levels {
+        let inner = level - 1;
+        text += &block(&format!("b{level}"), &format!("x |> b{inner} |> b{inner}"));
+    }
+    text
+}
+
+/// Blocks that repeat blocks that repeat blocks.
+fn repeating(levels: usize) -> String {
+    let mut text = format!("mmh 1\n{}", block("b0", "relu(x)"));
+    for level in 1..=levels {
+        text += &block(
+            &format!("b{level}"),
+            &format!("x |> repeat(100, b{})", level - 1),
+        );
+    }
+    text
+}
+
+/// Blocks of which each calls the next.
+fn leaning(levels: usize) -> String {
+    let mut text = String::from("mmh 1\n");
+    for level in 0..levels {
+        text += &block(&format!("b{level}"), &format!("x |> b{}", level + 1));
+    }
+    text + &block(&format!("b{levels}"), "relu(x)")
+}
+
+/// A recipe with so many choices of which each may break it.
+fn choosing(choices: usize) -> String {
+    let digits = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../examples/digits.mmh"
+    ));
+    let layers: String = (0..choices)
+        .map(|n| format!("    |> conv({n} + 1 ~ whole(1 .. 64), kernel = 3) |> relu\n"))
+        .collect();
+    digits.unwrap().replace(
+        "    |> repeat(depth, residual)\n    |> down",
+        &format!("{layers}    |> down"),
+    )
+}
+
+fn texts() -> Vec<(&'static str, String, Wanted)> {
+    use Wanted::{Anything, Code, Nothing};
+    let limit = || Code("limit::too-large");
+    let head = "mmh 1\n";
+    let mut all: Vec<(&str, String, Wanted)> = Vec::new();
+    for (open, close) in [
+        ("(", ")"),
+        ("[", "]"),
+        ("{", "}"),
+        ("f(", ")"),
+        ("-", ""),
+        ("not ", ""),
+        ("if ", ""),
+    ] {
+        let nested = |gap: &str, n: usize| {
+            format!(
+                "mmh 1\nlet a = {}1{}\n",
+                format!("{open}{gap}").repeat(n),
+                close.repeat(n)
+            )
+        };
+        all.push(("nested on a line", nested("", 100_000), limit()));
+        all.push(("nested on lines", nested("\n", 100_000), limit()));
+        all.push(("nested within the limits", nested("\n", 250), Anything));
+        all.push((
+            "nested, never closed",
+            format!("{head}let a = {}", format!("{open}\n").repeat(3000)),
+            limit(),
+        ));
+    }
+    all.push((
+        "a line of 10 MB",
+        format!("{head}let a = {}", "1 + ".repeat(2_500_000)),
+        limit(),
+    ));
+    all.push((
+        "10 MB of comments",
+        "// a comment\n".repeat(800_000),
+        limit(),
+    ));
+    all.push((
+        "a file of comments",
+        format!("{head}{}", "// a comment\n".repeat(75_000)),
+        Nothing,
+    ));
+    all.push((
+        "a file of doc comments",
+        format!("{head}{}", "/// a comment\n".repeat(70_000)),
+        Nothing,
+    ));
+    all.push(("NUL bytes", "\0".repeat(1_000_000), limit()));
+    all.push((
+        "lines of NUL bytes",
+        format!("{head}{}", "\0\0\0\n".repeat(100_000)),
+        Anything,
+    ));
+    all.push((
+        "a NUL byte in a name",
+        format!("{head}let a\0b = 1\n"),
+        Anything,
+    ));
+    all.push((
+        "replaced bytes",
+        String::from_utf8_lossy(&[0xff; 300_000]).into_owned(),
+        Anything,
+    ));
+    all.push((
+        "quotes",
+        format!("{head}{}", "let a = \"\n".repeat(90_000)),
+        Anything,
+    ));
+    all.push((
+        "keys",
+        format!("{head}{}", "@key\n".repeat(150_000)),
+        Anything,
+    ));
+    all.push((
+        "strings behind keys",
+        format!("{head}{}", "@key \"a\"\n".repeat(90_000)),
+        Anything,
+    ));
+    all.push((
+        "open braces",
+        format!("{head}train t {{\n{}", "a { b { c\n".repeat(60)),
+        Anything,
+    ));
+    all.push((
+        "letters that declare nothing",
+        format!("{head}block b(x: {}", "a\n".repeat(200_000)),
+        Anything,
+    ));
+    let sizes = "block b(x: f32[batch, a = 99999999999999999999]) -> f32[batch, a = 99999999999999999999] { x }\n";
+    all.push(("a size beyond 64 bits", format!("{head}{sizes}"), limit()));
+    let beyond = "9".repeat(60);
+    all.push((
+        "a number beyond 128 bits",
+        format!("{head}seed 1\nlet a = f32 + {beyond}\n"),
+        Anything,
+    ));
+    let product = "let a = 18446744073709551615\nlet b = a * a * a * a\nblock c(x: f32[batch]) -> f32[batch, d = b] { x |> broadcast(d = b) }\n";
+    all.push((
+        "a product beyond 128 bits",
+        format!("{head}{product}"),
+        Anything,
+    ));
+    all.push((
+        "repeat 10^12",
+        format!("{head}{}", block("b", "x |> repeat(1000000000000, relu)")),
+        limit(),
+    ));
+    all.push((
+        "repeat 1e12",
+        format!("{head}{}", block("b", "x |> repeat(1e12, relu)")),
+        Anything,
+    ));
+    all.push(("blocks that double", doubling(60), limit()));
+    all.push(("blocks that repeat", repeating(60), limit()));
+    all.push(("blocks that lean", leaning(9_000), limit()));
+    let forward: String = (1..40_000).fold(String::from("mmh 1\nlet a0 = 1\n"), |text, n| {
+        text + &format!("let a{n} = a{} + 1\n", n - 1)
+    });
+    all.push(("a chain of values", forward, Nothing));
+    let back: String = (0..40_000).fold(String::from("mmh 1\n"), |text, n| {
+        text + &format!("let a{n} = a{}\n", n + 1)
+    });
+    all.push((
+        "a chain of values, last first",
+        format!("{back}let a40000 = 1\n"),
+        limit(),
+    ));
+    let ring: String = (0..1_000).fold(String::from("mmh 1\n"), |text, n| {
+        text + &format!("let a{n} = a{}\n", (n + 1) % 1000)
+    });
+    all.push(("a ring of values", ring, Code("name::cycle")));
+    let twice: String = (1..400).fold(String::from("mmh 1\nlet a0 = 3\n"), |text, n| {
+        text + &format!("let a{n} = a{0} * a{0}\n", n - 1)
+    });
+    all.push(("values that double", twice, Anything));
+    let sums: String = (0..70).fold(String::new(), |text, n| {
+        text + &format!("{}v{n}", if n == 0 { "" } else { " + " })
+    });
+    let names: String = (0..70).fold(String::new(), |text, n| text + &format!(", v{n}"));
+    let wide = format!(
+        "{head}block b(x: f32[batch{names}]) -> f32[batch, a = ({sums}) * ({sums}) * ({sums})] {{ x }}\n"
+    );
+    all.push(("sizes of many terms", wide, Anything));
+    all.push(("choices of choices", choosing(30), limit()));
+    let many = "let a = 1 ~ choice(1, 2, 3)\n";
+    let many: String = (0..3000)
+        .map(|n| many.replace('a', &format!("a{n}")))
+        .collect();
+    all.push(("values with choices", format!("{head}{many}"), Nothing));
+    let call = format!("let a = f({})\n", "1 ~ choice(1, 2),\n".repeat(20_000));
+    all.push((
+        "arguments with choices",
+        format!("{head}{call}"),
+        Code("name::unknown"),
+    ));
+    let same = "let a = 1\n".repeat(50_000);
+    all.push(("one name", format!("{head}{same}"), Code("name::duplicate")));
+    let unknown: String = (0..20_000).map(|n| format!("let a{n} = b{n}\n")).collect();
+    all.push((
+        "unknown names",
+        format!("{head}{unknown}"),
+        Code("name::unknown"),
+    ));
+    let settings: String = (0..20_000).map(|n| format!("  s{n} = 1\n")).collect();
+    all.push((
+        "unknown settings",
+        format!("{head}seed 1\ntrain t {{\n{settings}}}\n"),
+        Code("setting::unknown"),
+    ));
+    all
+}
+
+#[test]
+fn every_answer_is_quick_small_and_in_words() {
+    let work = || {
+        let mut wrong = Vec::new();
+        for (name, text, wanted) in texts() {
+            wrong.extend(answered(
+                name,
+                &Folder::examples(&text),
+                "main.mmh",
+                &wanted,
+            ));
+        }
+        for (files, wanted) in [
+            (1, Wanted::Anything),
+            (2, Wanted::Anything),
+            (50, Wanted::Anything),
+            (10_000, Wanted::Code("limit::too-large")),
+        ] {
+            wrong.extend(answered(
+                "files that use each other",
+                &Imports(files),
+                "0.mmh",
+                &wanted,
+            ));
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        assert!(peak() < MOST_MEGABYTES, "{} MB", peak());
+    };
+    // The compiler has a stack of this size too.
+    let thread = std::thread::Builder::new().stack_size(256 << 20);
+    thread.spawn(work).unwrap().join().unwrap();
+}
