@@ -122,6 +122,8 @@ impl World for Paper<'_> {
                 return Err(DataFault {
                     code: Code::DataMissingFile,
                     message: "there is no such file".to_owned(),
+                    file: "no.csv".into(),
+                    line: None,
                     row: None,
                     column: None,
                     help: String::new(),

@@ -111,42 +111,6 @@ fn doubling(levels: usize) -> String {
     text
 }
 
-/// Blocks that repeat blocks that repeat blocks.
-fn repeating(levels: usize) -> String {
-    let mut text = format!("mmh 1\n{}", block("b0", "relu(x)"));
-    for level in 1..=levels {
-        text += &block(
-            &format!("b{level}"),
-            &format!("x |> repeat(100, b{})", level - 1),
-        );
-    }
-    text
-}
-
-/// Blocks of which each calls the next.
-fn leaning(levels: usize) -> String {
-    let mut text = String::from("mmh 1\n");
-    for level in 0..levels {
-        text += &block(&format!("b{level}"), &format!("x |> b{}", level + 1));
-    }
-    text + &block(&format!("b{levels}"), "relu(x)")
-}
-
-/// A recipe with so many choices of which each may break it.
-fn choosing(choices: usize) -> String {
-    let digits = std::fs::read_to_string(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../examples/digits.mmh"
-    ));
-    let layers: String = (0..choices)
-        .map(|n| format!("    |> conv({n} + 1 ~ whole(1 .. 64), kernel = 3) |> relu\n"))
-        .collect();
-    digits.unwrap().replace(
-        "    |> repeat(depth, residual)\n    |> down",
-        &format!("{layers}    |> down"),
-    )
-}
-
 fn texts() -> Vec<(&'static str, String, Wanted)> {
     use Wanted::{Anything, Code, Nothing};
     let limit = || Code("limit::too-large");
@@ -263,62 +227,6 @@ fn texts() -> Vec<(&'static str, String, Wanted)> {
         Anything,
     ));
     all.push(("blocks that double", doubling(60), limit()));
-    all.push(("blocks that repeat", repeating(60), limit()));
-    all.push(("blocks that lean", leaning(9_000), limit()));
-    let forward: String = (1..40_000).fold(String::from("mmh 1\nlet a0 = 1\n"), |text, n| {
-        text + &format!("let a{n} = a{} + 1\n", n - 1)
-    });
-    all.push(("a chain of values", forward, Nothing));
-    let back: String = (0..40_000).fold(String::from("mmh 1\n"), |text, n| {
-        text + &format!("let a{n} = a{}\n", n + 1)
-    });
-    all.push((
-        "a chain of values, last first",
-        format!("{back}let a40000 = 1\n"),
-        limit(),
-    ));
-    let ring: String = (0..1_000).fold(String::from("mmh 1\n"), |text, n| {
-        text + &format!("let a{n} = a{}\n", (n + 1) % 1000)
-    });
-    all.push(("a ring of values", ring, Code("name::cycle")));
-    let twice: String = (1..400).fold(String::from("mmh 1\nlet a0 = 3\n"), |text, n| {
-        text + &format!("let a{n} = a{0} * a{0}\n", n - 1)
-    });
-    all.push(("values that double", twice, Anything));
-    let sums: String = (0..70).fold(String::new(), |text, n| {
-        text + &format!("{}v{n}", if n == 0 { "" } else { " + " })
-    });
-    let names: String = (0..70).fold(String::new(), |text, n| text + &format!(", v{n}"));
-    let wide = format!(
-        "{head}block b(x: f32[batch{names}]) -> f32[batch, a = ({sums}) * ({sums}) * ({sums})] {{ x }}\n"
-    );
-    all.push(("sizes of many terms", wide, Anything));
-    all.push(("choices of choices", choosing(30), limit()));
-    let many = "let a = 1 ~ choice(1, 2, 3)\n";
-    let many: String = (0..3000)
-        .map(|n| many.replace('a', &format!("a{n}")))
-        .collect();
-    all.push(("values with choices", format!("{head}{many}"), Nothing));
-    let call = format!("let a = f({})\n", "1 ~ choice(1, 2),\n".repeat(20_000));
-    all.push((
-        "arguments with choices",
-        format!("{head}{call}"),
-        Code("name::unknown"),
-    ));
-    let same = "let a = 1\n".repeat(50_000);
-    all.push(("one name", format!("{head}{same}"), Code("name::duplicate")));
-    let unknown: String = (0..20_000).map(|n| format!("let a{n} = b{n}\n")).collect();
-    all.push((
-        "unknown names",
-        format!("{head}{unknown}"),
-        Code("name::unknown"),
-    ));
-    let settings: String = (0..20_000).map(|n| format!("  s{n} = 1\n")).collect();
-    all.push((
-        "unknown settings",
-        format!("{head}seed 1\ntrain t {{\n{settings}}}\n"),
-        Code("setting::unknown"),
-    ));
     all
 }
 
