@@ -161,7 +161,7 @@ fn matters(program: &Program, site: &Site<'_>, run: usize) -> bool {
         declared.source == site.loc.source && covers(declared.item.span(), site.loc.span)
     });
     match owner {
-        Some((index, declared)) => match &declared.item {
+        Some((index, declared)) => match declared.item.as_ref() {
             Item::Section(section) => match section.kind {
                 SectionKind::Train => index == run,
                 SectionKind::Data => true,
