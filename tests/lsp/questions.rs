@@ -249,6 +249,30 @@ fn names_are_followed_and_changed_across_files() {
 }
 
 #[test]
+fn a_part_in_a_folder_may_use_what_lies_beside_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shared = "mmh 1\n\nlet wide = 3\n";
+    let part = "mmh 1\n\nuse \"../shared.mmh\" { wide }\n\nblock widen(x: f32[batch, feature]) -> f32[batch, feature = 3] {\n  x |> linear(feature = wide)\n}\n";
+    std::fs::create_dir(folder.path().join("parts")).expect("a folder");
+    std::fs::write(folder.path().join("shared.mmh"), shared).expect("a file");
+    let path = folder.path().join("parts/part.mmh");
+    std::fs::write(&path, part).expect("a file");
+    let (mut client, _) = Client::ready(&[]);
+    let uri = client.open(&path, part);
+    assert_eq!(client.diagnostics(&uri), (1, vec![]));
+    let mut params = at(&uri, part, "= wide)", 3);
+    let place = client
+        .ask("textDocument/definition", params.clone())
+        .expect("a place");
+    let used = format!("file://{}", folder.path().join("shared.mmh").display());
+    assert_eq!(place["uri"], json!(used));
+    params["newName"] = json!("size");
+    let edit = client.ask("textDocument/rename", params).expect("changes");
+    assert_eq!(edit["changes"][&uri].as_array().map(Vec::len), Some(2));
+    assert_eq!(edit["changes"][&used].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
 fn what_cannot_be_renamed_says_why() {
     let (mut client, uri) = digits();
     let fault = client.ask(

@@ -120,11 +120,7 @@ fn of_table(
         delimiter: None,
     });
     let facts = facts.map_err(|fault| {
-        let message = match fault.place().as_str() {
-            "" => fault.message,
-            place => format!("{place}: {}", fault.message),
-        };
-        let finding = Finding::error(fault.code, message, fault.help);
+        let finding = Finding::error(fault.code, fault.sentence(), fault.help);
         Failure::of(finding, false, Exit::Fault)
     })?;
     let text = fit::recipe(&path, &facts, column).map_err(|(message, help)| {

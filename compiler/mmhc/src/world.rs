@@ -70,6 +70,20 @@ impl Disk {
         }
     }
 
+    /// A recipe in a folder, or in one below it, whose files may be used as well.
+    pub(crate) fn below(recipe: &Path, folder: &Path) -> Self {
+        let mut disk = Self::of(recipe, None);
+        if let Ok(rest) = recipe.strip_prefix(folder)
+            && disk.folder != folder
+        {
+            let parts = rest.iter().map(|part| part.to_string_lossy());
+            disk.main = parts.collect::<Vec<_>>().join("/");
+            disk.folder = folder.to_path_buf();
+            disk.locked = lock::read(folder);
+        }
+        disk
+    }
+
     /// A folder and the text of a recipe that is not there yet.
     pub(crate) fn draft(folder: PathBuf, main: &str, text: String) -> Self {
         Self {

@@ -54,7 +54,7 @@ fn sections_offer_what_they_lack() {
 #[test]
 fn members_are_of_what_stands_before_the_dot() {
     let found = labels(&at("source.pixels / 16", "source./*cursor*/"));
-    assert_eq!(found, ["pixels", "digit", "y"]);
+    assert_eq!(found, ["pixels", "digit", "Bill_Length_mm", "y"]);
     let found = labels(&at("digits.train |> map", "digits./*cursor*/"));
     assert_eq!(found, ["train", "valid", "test", "image", "label"]);
     let found = labels(&at("net(rows.image)", "net(rows.im/*cursor*/)"));

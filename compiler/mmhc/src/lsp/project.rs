@@ -9,11 +9,13 @@ const MOST_FOLDERS: usize = 2048;
 const MOST_RECIPES: usize = 1024;
 /// Folders above a recipe that may belong to its project, at most.
 const MOST_ABOVE: usize = 8;
+/// Recipes of one folder that are asked whether they name another folder, at most.
+const MOST_READ: usize = 64;
 /// Folders of other programs.
 const FOREIGN: [&str; 3] = ["node_modules", "target", "__pycache__"];
 
 /// The root of the project that a folder belongs to: the client's workspace around it, or else the outermost folder above
-/// it, without a gap, that holds recipes.
+/// it whose recipes and those below use each other, step by step. A recipe that merely lies above is of no account.
 pub(super) fn root(folder: &Path, workspaces: &[PathBuf]) -> PathBuf {
     let around = workspaces.iter().filter(|own| folder.starts_with(own));
     if let Some(workspace) = around.max_by_key(|own| own.components().count()) {
@@ -22,11 +24,28 @@ pub(super) fn root(folder: &Path, workspaces: &[PathBuf]) -> PathBuf {
     let mut root = folder;
     while let Some(above) = root.parent()
         && folder.components().count() - above.components().count() <= MOST_ABOVE
-        && system::recipes_in(above).is_ok_and(|recipes| !recipes.is_empty())
+        && are_joined(above, root)
     {
         root = above;
     }
     root.to_path_buf()
+}
+
+/// Whether a recipe of a folder names a file in the folder below it, or one there names a file above.
+fn are_joined(above: &Path, below: &Path) -> bool {
+    let Some(name) = below.file_name().map(|name| name.to_string_lossy()) else {
+        return false;
+    };
+    let down = [format!("\"{name}/"), format!("\"./{name}/")];
+    let says = |folder: &Path, words: &[String]| {
+        let recipes = system::recipes_in(folder).unwrap_or_default();
+        let mut texts = recipes
+            .iter()
+            .take(MOST_READ)
+            .flat_map(|path| system::read_text(path));
+        texts.any(|text| words.iter().any(|word| text.contains(word.as_str())))
+    };
+    says(above, &down) || says(below, &["\"../".to_owned()])
 }
 
 /// The recipes below a root, by path. Hidden folders, run folders and those of other programs are left out.
@@ -89,8 +108,15 @@ mod tests {
         ] {
             let path = own.join(file);
             std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-            std::fs::write(path, "mmh 1\n").expect("written");
+            let text = match file {
+                "a.mmh" => "mmh 1\nuse \"./parts/b.mmh\" { b }\n",
+                "parts/deep/c.mmh" => "mmh 1\nuse \"../b.mmh\" { b }\n",
+                _ => "mmh 1\n",
+            };
+            std::fs::write(path, text).expect("written");
         }
+        // Not part of it: nothing names anything there.
+        std::fs::write(folder.path().join("stray.mmh"), "mmh 1\n").expect("written");
         let root = root(&own.join("parts/deep"), &[]);
         assert_eq!(root, own);
         let found: Vec<String> = recipes(&root)

@@ -2,6 +2,7 @@
 
 use super::answers::{self, Ready};
 use super::documents::{Document, Documents};
+use super::project;
 use super::text::{Encoding, Lines};
 use super::uri;
 use super::world::Folders;
@@ -197,17 +198,32 @@ impl Server {
         all.into_iter().map(note).collect()
     }
 
+    /// The folder in which a text's paths start: its own, or the project's root where it uses files beside its folder, as
+    /// a part of a recipe may.
+    fn base(&self, path: &Path) -> PathBuf {
+        let own = path.parent().unwrap_or(Path::new(""));
+        let leaves = self
+            .open
+            .get(path)
+            .is_some_and(|document| document.text.contains("\"../"));
+        match leaves {
+            true => project::root(own, &self.workspaces),
+            false => own.to_path_buf(),
+        }
+    }
+
     /// An open text with its analysis.
     fn ready(&mut self, path: &Path) -> Option<Ready<'_>> {
         if !self.open.contains_key(path) {
             return None;
         }
+        let base = self.base(path);
         let analysis = match self.analyses.get(path) {
             Some(known) => known.clone(),
             None => {
-                let made = self
-                    .folders
-                    .with(path, &self.open, |world, main| Analysis::new(world, main));
+                let made = self.folders.with(path, &base, &self.open, |world, main| {
+                    Analysis::new(world, main)
+                });
                 let made = Rc::new(made);
                 self.analyses.insert(path.to_path_buf(), made.clone());
                 made
@@ -216,7 +232,7 @@ impl Server {
         let document = self.open.get(path)?;
         Some(Ready {
             lines: Lines::new(&document.text, self.encoding),
-            folder: path.parent().unwrap_or(Path::new("")).to_path_buf(),
+            folder: base,
             path: path.to_path_buf(),
             document,
             analysis,

@@ -25,8 +25,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    fn of(recipe: &Path) -> Self {
-        let disk = Disk::of(recipe, None);
+    fn of(recipe: &Path, base: &Path) -> Self {
+        let disk = Disk::below(recipe, base);
         let lock = disk.folder.join("mmh.lock");
         Self {
             stamps: BTreeMap::from([(lock.clone(), stamp(&lock))]),
@@ -62,19 +62,20 @@ fn stamp(path: &Path) -> Stamp {
 pub(super) struct Folders(BTreeMap<PathBuf, Folder>);
 
 impl Folders {
-    /// Does something with the world of a recipe.
+    /// Does something with the world of a recipe, whose paths start in the folder `base`.
     pub(super) fn with<T>(
         &mut self,
         recipe: &Path,
+        base: &Path,
         open: &Documents,
         work: impl FnOnce(&Desk<'_>, &str) -> T,
     ) -> T {
         let folder = self
             .0
             .entry(recipe.to_path_buf())
-            .or_insert_with(|| Folder::of(recipe));
-        if !folder.is_fresh() {
-            *folder = Folder::of(recipe);
+            .or_insert_with(|| Folder::of(recipe, base));
+        if !folder.is_fresh() || folder.disk.folder != base {
+            *folder = Folder::of(recipe, base);
         }
         let known = folder.facts.borrow().len();
         let desk = Desk { folder, open };
