@@ -115,6 +115,9 @@ pub struct Journal {
     next: u64,
 }
 
+/// A journal to go on writing, and the lines that are in it.
+pub type Opened<E> = (Journal, Vec<Line<E>>);
+
 impl Journal {
     /// A new journal; the file must not be there.
     pub fn create(files: Arc<dyn Files>, path: &Path) -> Self {
@@ -130,7 +133,7 @@ impl Journal {
     pub fn open<E: DeserializeOwned>(
         files: Arc<dyn Files>,
         path: &Path,
-    ) -> Result<Option<(Self, Vec<Line<E>>)>, RunFailure> {
+    ) -> Result<Option<Opened<E>>, RunFailure> {
         let Some(bytes) = read_if_there(&*files, path)? else {
             return Ok(None);
         };
