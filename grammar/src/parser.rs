@@ -21,6 +21,7 @@ pub(crate) fn tree(source: &str) -> Tree {
         end: 0,
         at: 0,
         loose: 0..0,
+        prefixes: 0,
     };
     let root = parser.file();
     let mut builder = Builder::with_capacity(source.len(), parser.nodes.len());
@@ -59,6 +60,8 @@ struct Parser<'s> {
     at: usize,
     /// Those trivia. They go into the node that holds the tokens on both sides of them.
     loose: std::ops::Range<u32>,
+    /// Prefixes whose operands are being read.
+    prefixes: u32,
 }
 
 type Id = u32;
@@ -685,9 +688,18 @@ impl Parser<'_> {
             b'n' if self.scan.soft_keyword(self.at, "not") => (binding::NOT, 3),
             _ => return self.primary(),
         };
+        // `not` takes in tighter operators, so that `1 + not 1 + not …` nests although nothing stays open for the guard.
+        // Such a chain is higher than what is kept: its rest is left to the recovery, and its beginning is flattened.
+        if self.prefixes > MAX_HEIGHT {
+            let id = self.node(Kind::TooDeep);
+            self.token(id, Kind::Operator, self.at + length);
+            return Some(id);
+        }
         let id = self.node(Kind::Prefix);
         self.token(id, Kind::Operator, self.at + length);
+        self.prefixes += 1;
         self.right(id, power - 1);
+        self.prefixes -= 1;
         Some(id)
     }
 

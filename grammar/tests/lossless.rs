@@ -202,6 +202,8 @@ fn long_chains_are_no_stack() {
         "if a { b }\nelse ",
         "a\n- - - ",
         "f(1\n+ ",
+        "1\n+ not ",
+        "1\n.. not ",
     ] {
         for times in [500, 20_000] {
             hostile(&format!("mmh 1\nlet a = {} ?", part.repeat(times)));
