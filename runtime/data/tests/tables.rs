@@ -187,9 +187,9 @@ fn broken_tables() {
     wrong("a,b\n1,2,3\n", "data::ragged-row 2 1 ");
     wrong("a,b\n1,2\n\n3,4\n", "data::ragged-row 3 2 ");
     wrong("a\n1\n\r\n3\n", "data::ragged-row 3 2 ");
-    wrong("a,b\n1,\"2\n3,4\n", "data::format 2 - ");
-    wrong("a,b\n1,\"2\"3\n", "data::format 2 - ");
-    wrong("a,b\n1, \"2,3\"\n", "data::format 2 - ");
+    wrong("a,b\n1,\"2\n3,4\n", "data::format 2 1 b");
+    wrong("a,b\n1,\"2\"3\n", "data::format 2 1 b");
+    wrong("a,b\n1, \"2,3\"\n", "data::format 2 1 b");
     let error = try_open(b"a,b\n1,2\n\xe9,1\n").unwrap_err();
     assert_eq!(
         (place(&error).as_str(), error.message.as_str()),
@@ -285,7 +285,7 @@ fn classes_and_their_range() {
     let error = source.class("kind", 3, Missing::Refused).unwrap_err();
     assert_eq!(
         (place(&error).as_str(), error.help.as_str()),
-        ("data::class-range - - kind", "write `class[2]`")
+        ("data::class-range 3 2 kind", "write `class[2]`")
     );
     let levels = ["Adelie".to_owned(), "Gentoo".to_owned()];
     let birds = open("bird\nGentoo\ngentoo\nAdelie\n");
