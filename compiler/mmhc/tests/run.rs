@@ -221,7 +221,6 @@ fn sections_that_cannot_run_are_refused() {
     place
         .mmhc(&["run", "points.mmh", "--no-search", "--limit", "1 step"])
         .ends(0);
-    place.write("points.mmh", &recipe);
     place.write(
         "points.mmh",
         &recipe.replace("method   = full", "propose  = nsga2"),
@@ -232,6 +231,7 @@ fn sections_that_cannot_run_are_refused() {
         "{}",
         refused.err
     );
+    place.write("points.mmh", &recipe);
     let workers = ["run", "points.mmh", "--no-search", "--workers", "2"];
     assert!(place.mmhc(&workers).ends(2).err.contains("--workers"));
     let gpu = place
