@@ -5,7 +5,7 @@
 //! than the rest by the largest factor is proposed. Constants are those of the papers and of common use.
 
 use crate::draws::Draws;
-use crate::math::{exp, log, log_sum_exp, normal_cdf, normal_mass, normal_quantile};
+use crate::math::{exp, log, log_sum_exp, normal_cdf, normal_mass, normal_quantile, quick_log};
 use crate::space::{Domain, Point, Setting, Space};
 use crate::spec::Spec;
 use crate::study::Seen;
@@ -214,7 +214,7 @@ fn fading(count: usize) -> Vec<f64> {
 
 /// For each kernel the logarithm of its weight over the product of what its factors are divided by.
 fn constants(weights: &[f64], sites: &[Kernels], open: Option<&[bool]>) -> Vec<f64> {
-    let mut terms: Vec<f64> = weights.iter().map(|weight| log(*weight)).collect();
+    let mut terms: Vec<f64> = weights.iter().map(|weight| quick_log(*weight)).collect();
     let mut product = vec![1.0; weights.len()];
     let mut factors = 0;
     for (index, site) in sites.iter().enumerate() {
@@ -248,7 +248,7 @@ fn constants(weights: &[f64], sites: &[Kernels], open: Option<&[bool]>) -> Vec<f
 
 fn take_in(terms: &mut [f64], product: &mut [f64]) {
     for (term, product) in terms.iter_mut().zip(product) {
-        *term += log(*product);
+        *term += quick_log(*product);
         *product = 1.0;
     }
 }
@@ -344,7 +344,7 @@ impl Kernels {
             Self::Normal { means, inverse, .. } => {
                 for ((term, mean), inverse) in terms.iter_mut().zip(means).zip(inverse) {
                     let (a, b) = ((x - 0.5 - mean) * inverse, (x + 0.5 - mean) * inverse);
-                    *term += log(normal_mass(a, b).max(1e-300));
+                    *term += quick_log(normal_mass(a, b).max(1e-300));
                 }
             }
             Self::Categories {
