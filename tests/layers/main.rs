@@ -64,6 +64,7 @@ fn the_runtime_never_links_the_front_half() {
         "mmh-ir",
         "mmh-legacy",
         "mmh-search",
+        "mmh-sign",
     ] {
         let reached = reach(&all, part);
         for front in ["mmh-syntax", "mmh-std", "mmh-check", "mmh-plan", "mmhc"] {
@@ -98,6 +99,9 @@ fn heavy_libraries_live_in_one_crate_each() {
         ("cranelift-jit", "mmh-cpu"),
         ("ndarray", "mmh-interpret"),
         ("zstd", "mmh-legacy"),
+        ("ed25519-dalek", "mmh-sign"),
+        ("ml-dsa", "mmh-sign"),
+        ("p256", "mmh-sign"),
     ] {
         let users: Vec<&String> = all
             .iter()

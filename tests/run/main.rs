@@ -7,4 +7,5 @@ mod proof;
 mod resume;
 mod search;
 mod second;
+mod signatures;
 mod support;

@@ -108,6 +108,12 @@ codes! {
     RunInterrupted "run" "interrupted" "the run was asked to end";
     RunProofsDiffer "run" "proofs-differ" "two proofs of a run do not agree";
     RunRequest "run" "request" "what was asked of a model does not fit it";
+    RunNotRepeated "run" "not-repeated" "a step that was done twice gave two states";
+    AuditChanged "audit" "changed" "a run folder is not as the run left it";
+    AuditNotReproduced "audit" "not-reproduced" "steps that are done again come out differently";
+    AuditSignature "audit" "signature" "a signature is missing or wrong";
+    AuditKey "audit" "key" "a key cannot be made, found or opened";
+    AuditDataMissing "audit" "data-missing" "no file has the content of a data file";
     LimitTooLarge "limit" "too-large" "the recipe exceeds a limit of the compiler";
     LegacyIo "legacy" "io" "a pack cannot be read or written";
     LegacyNotAPack "legacy" "not-a-pack" "a file is no pack of MMH-RS V1";

@@ -52,16 +52,20 @@ pub(crate) enum Verb {
     Legacy(LegacyCommand),
     /// Language server on stdio
     Lsp(Rest),
-    /// Print a run's journal (not in this version)
-    Log(Rest),
-    /// Compare two runs (not in this version)
-    Diff(Rest),
-    /// Verify a run folder (not in this version)
-    Verify(Rest),
-    /// Replay steps of a run (not in this version)
-    Replay(Rest),
-    /// Find the first step at which two runs differ (not in this version)
-    Bisect(Rest),
+    /// Print where a model comes from and how its training went
+    Log(LogArgs),
+    /// Compare two runs: recipe, settings, metrics, parameters, states
+    Diff(PairArgs),
+    /// Check that a run folder is whole, and that the run comes out again
+    Verify(VerifyArgs),
+    /// Sign a run folder
+    Sign(SignArgs),
+    /// Make and list the keys that sign
+    Keys(KeysArgs),
+    /// Do steps of a run again and print the hash of the state after each
+    Replay(ReplayArgs),
+    /// Find the first step and operation at which two runs part
+    Bisect(BisectArgs),
     /// Serve a model (not in this version)
     Serve(Rest),
     /// Export a model (not in this version)
@@ -326,6 +330,157 @@ pub(crate) struct LegacyCommand {
     pub(crate) json: bool,
 }
 
+/// `mmhc log`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LogArgs {
+    /// The run folder
+    pub(crate) folder: PathBuf,
+    /// States and checkpoints too
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `mmhc verify`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The run folder
+    pub(crate) folder: PathBuf,
+    /// Train all anew and compare every state, every metric and the model
+    #[arg(long, conflicts_with = "spot")]
+    pub(crate) replay: bool,
+    /// Do a share of the segments between checkpoints again, chosen at random: "1%"
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub(crate) spot: Option<f64>,
+    /// Chooses the segments of `--spot` [default: drawn from the system]
+    #[arg(long, value_name = "N", requires = "spot")]
+    pub(crate) seed: Option<u64>,
+    /// The key that must have signed: a file `NAME.pub`, or the name of a key of yours
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// The signatures that there must be
+    #[arg(long, value_enum, default_value_t = PolicyName::Hybrid, requires = "key")]
+    pub(crate) policy: PolicyName,
+    /// A file or folder with the data, found by hash; may be given several times [default: this folder]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which signatures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PolicyName {
+    /// Ed25519 and ML-DSA-65, both
+    Hybrid,
+    /// Ed25519 alone
+    Ed25519,
+}
+
+/// `mmhc sign`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SignArgs {
+    /// The run folder
+    pub(crate) folder: PathBuf,
+    /// The name of the key
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key: String,
+    /// The signatures to make, which whoever verifies must then demand
+    #[arg(long, value_enum, default_value_t = PolicyName::Hybrid)]
+    pub(crate) policy: PolicyName,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where a passphrase comes from.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PassphraseArgs {
+    /// A file whose first line is the passphrase; `-` reads stdin [default: MMH_PASSPHRASE, or asked for]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// `mmhc keys`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    pub(crate) verb: KeysVerb,
+}
+
+/// `mmhc keys …`.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum KeysVerb {
+    /// Make a key: NAME.key is encrypted by a passphrase, NAME.pub is for others
+    New {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        passphrase: PassphraseArgs,
+    },
+    /// List the keys there are
+    List {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `mmhc replay`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ReplayArgs {
+    /// The run folder
+    pub(crate) folder: PathBuf,
+    /// Which states, by the steps done before: from A, up to and without B [default: all]
+    #[arg(long, value_name = "A..B", value_parser = steps)]
+    pub(crate) steps: Option<std::ops::Range<u64>>,
+    /// The training [default: the last]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) training: Option<String>,
+    /// A file or folder with the data, found by hash; may be given several times [default: this folder]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `mmhc diff`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PairArgs {
+    /// A run folder
+    pub(crate) a: PathBuf,
+    /// Another run folder
+    pub(crate) b: PathBuf,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `mmhc bisect`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BisectArgs {
+    #[command(flatten)]
+    pub(crate) pair: PairArgs,
+    /// The training [default: the last of the first run]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) training: Option<String>,
+    /// A file or folder with the data, found by hash; may be given several times [default: this folder]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
+
 /// Arguments of a verb that is not there yet.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Rest {
@@ -365,6 +520,27 @@ fn inclusive(text: &str) -> Result<RangeInclusive<u64>, String> {
     match parts.and_then(|(first, last)| Some((number(first)?, number(last)?))) {
         Some((first, last)) if first <= last => Ok(first..=last),
         _ => Err("write the first and the last step, such as `40..60`".to_owned()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let refuse = || "write a share such as `1%`, above 0% and up to 100%".to_owned();
+    let number = text.trim().strip_suffix('%').ok_or_else(refuse)?;
+    let percent: f64 = number.trim().parse().map_err(|_| refuse())?;
+    match percent > 0.0 && percent <= 100.0 {
+        true => Ok(percent / 100.0),
+        false => Err(refuse()),
+    }
+}
+
+fn steps(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let refuse = || "write two numbers of steps, the smaller first, such as `100..110`".to_owned();
+    let (start, end) = text.trim().split_once("..").ok_or_else(refuse)?;
+    let start: u64 = start.parse().map_err(|_| refuse())?;
+    let end: u64 = end.parse().map_err(|_| refuse())?;
+    match start < end {
+        true => Ok(start..end),
+        false => Err(refuse()),
     }
 }
 
@@ -417,6 +593,18 @@ mod tests {
             "99999999999999999999 steps",
         ] {
             assert!(limit(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn shares_and_steps_are_read_and_refused() {
+        assert_eq!((share("1%"), share("100 %")), (Ok(0.01), Ok(1.0)));
+        for wrong in ["", "1", "0%", "101%", "-1%", "nan%", "%"] {
+            assert!(share(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(steps("3..7"), Ok(3..7));
+        for wrong in ["", "3", "..7", "7..3", "3..3", "a..b", "-1..2"] {
+            assert!(steps(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -6,9 +6,12 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod args;
+mod audit;
+mod bisect;
 mod check;
 mod device;
 mod devices;
+mod diff;
 mod doc;
 mod emit;
 mod explain;
@@ -16,6 +19,7 @@ mod facts;
 mod findings;
 mod fmt;
 mod front;
+mod keys;
 #[expect(
     unreachable_pub,
     clippy::indexing_slicing,
@@ -23,6 +27,7 @@ mod front;
 )]
 mod legacy;
 mod lock;
+mod log;
 mod lsp;
 mod new;
 mod not_yet;
@@ -32,11 +37,14 @@ mod profile;
 mod progress;
 mod proof;
 mod render;
+mod replay;
 mod run;
 mod search;
 mod seed;
 mod show;
+mod sign;
 mod system;
+mod verify;
 mod world;
 
 use args::{Cli, Verb};
@@ -87,11 +95,13 @@ fn dispatch(verb: Verb) -> Exit {
         Verb::Proof(args) => proof::proof(&args),
         Verb::Legacy(args) => return Exit::of_legacy(legacy::run(&args.pack, args.json)),
         Verb::Lsp(rest) => lsp::lsp(&rest),
-        Verb::Log(rest) => not_yet::verb("log", &rest),
-        Verb::Diff(rest) => not_yet::verb("diff", &rest),
-        Verb::Verify(rest) => not_yet::verb("verify", &rest),
-        Verb::Replay(rest) => not_yet::verb("replay", &rest),
-        Verb::Bisect(rest) => not_yet::verb("bisect", &rest),
+        Verb::Log(args) => log::log(&args),
+        Verb::Diff(args) => diff::diff(&args),
+        Verb::Verify(args) => verify::verify(&args),
+        Verb::Sign(args) => sign::sign(&args),
+        Verb::Keys(args) => keys::keys(&args),
+        Verb::Replay(args) => replay::replay(&args),
+        Verb::Bisect(args) => bisect::bisect(&args),
         Verb::Serve(rest) => not_yet::verb("serve", &rest),
         Verb::Export(rest) => not_yet::verb("export", &rest),
         Verb::Import(rest) => not_yet::verb("import", &rest),

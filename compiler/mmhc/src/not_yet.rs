@@ -18,18 +18,6 @@ pub(crate) fn verb(name: &str, rest: &Rest) -> Outcome {
 
 fn instead(verb: &str) -> &'static str {
     match verb {
-        "log" => {
-            "read `journal` in the run folder: one JSON document a line; `report.html` shows it drawn"
-        }
-        "diff" => {
-            "compare `metrics.json` and the model hashes of both run folders; `diff A/journal B/journal` finds the first step apart"
-        }
-        "verify" | "replay" => {
-            "run the recipe again into another folder with `--out`, and compare the model hashes"
-        }
-        "bisect" => {
-            "compare the `journal` of both run folders: the first line that differs names the step"
-        }
         "serve" => "ask the model with `mmhc predict`, which has `--json`",
         "export" => "take `model.safetensors` from the run folder: every framework reads it",
         "import" => "train the model here; weights of elsewhere cannot be read yet",

@@ -13,30 +13,13 @@ use mmh_interpret::trace;
 use mmh_ir::Op;
 use mmh_ir::device::{Feed, State};
 use mmh_ir::plan::{FilePlan, Program, SourcePlan, StateDecl};
+use mmh_runtime::folder::run_files;
 use mmh_runtime::{Culprit, Diagnose, Options, RunFailure, RunSummary, Session};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Names that a run folder holds.
-const OURS: &[&str] = &[
-    ".lock",
-    "checkpoints",
-    "journal",
-    "metrics.json",
-    "mmh.lock",
-    "model.safetensors",
-    "plan",
-    "previous",
-    "recipe",
-    "recipe.mmh",
-    "report.html",
-    "statistics.json",
-    "study",
-    "trace.json",
-];
 
 pub(crate) fn run(args: &RunArgs) -> Outcome {
     let json = args.json;
@@ -121,7 +104,7 @@ fn is_free(out: &Path) -> bool {
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
-    let ours = |name: &String| OURS.contains(&name.strip_suffix(".new").unwrap_or(name));
+    let ours = |name: &String| run_files().contains(&name.strip_suffix(".new").unwrap_or(name));
     names
         .iter()
         .any(|name| name == "journal" || name == "study")
@@ -196,7 +179,7 @@ impl Diagnose for Tracer {
 }
 
 /// The word of the text form.
-fn op_name(op: &Op) -> String {
+pub(crate) fn op_name(op: &Op) -> String {
     match serde_json::to_value(op) {
         Ok(Value::String(name)) => name,
         Ok(Value::Object(fields)) => fields.keys().next().cloned().unwrap_or_default(),
@@ -268,7 +251,9 @@ pub(crate) fn exit(failure: &RunFailure) -> Exit {
         | RunFailure::File { .. }
         | RunFailure::Damaged { .. }
         | RunFailure::Busy { .. }
+        | RunFailure::DataNotFound { .. }
         | RunFailure::Request(_) => Exit::Fault,
+        RunFailure::NotRepeated { .. } => Exit::Device,
     }
 }
 

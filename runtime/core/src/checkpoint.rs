@@ -3,6 +3,8 @@
 //! A file is the 16 bytes `mmh checkpoint 1`, the length of the header as u64, the header (JSON), the tensors, and the
 //! blake3 (derived for `mmh checkpoint 1`) of all that. Numbers of the header that are not whole stand as the hex digits of
 //! their bits. Files are named by their step; an older one is removed only after the newer one has been read back.
+//!
+//! Some are kept for whoever wants to do a part of the steps again: see [`kept_every`].
 
 use crate::failure::RunFailure;
 use crate::files::{ASIDE, Files, remove_if_there, replace};
@@ -10,7 +12,7 @@ use crate::model::{in_model, read_elements, write_elements};
 use crate::schedule::Powers;
 use crate::watch::{Best, Measured, Watching};
 use mmh_ir::device::{State, Tensor};
-use mmh_ir::plan::StateDecl;
+use mmh_ir::plan::{StateDecl, Training};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -18,6 +20,27 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8; 16] = b"mmh checkpoint 1";
 const HASH_BYTES: usize = 32;
 const SUFFIX: &str = ".checkpoint";
+
+/// Checkpoints of a training that are kept at most, beside the newest.
+const MOST_KEPT: u64 = 16;
+/// Bytes of state in all those of a training that are kept, at most.
+const MOST_KEPT_BYTES: u64 = 256 << 20;
+
+/// Steps between the checkpoints that are kept, a multiple of the plan's cadence; 0 where none is but the newest. Like the
+/// steps between marks it depends on the plan alone.
+pub fn kept_every(training: &Training) -> u64 {
+    let bytes: u64 = training
+        .state
+        .iter()
+        .map(|slot| (slot.ty.shape.elements() * slot.ty.dtype.bytes()) as u64)
+        .sum();
+    let most = (MOST_KEPT_BYTES / bytes.max(1)).min(MOST_KEPT);
+    let saved = most.saturating_mul(training.checkpoint);
+    match saved {
+        0 => 0,
+        saved => training.checkpoint * training.steps.div_ceil(saved).max(1),
+    }
+}
 
 /// A training between two steps.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,15 +108,21 @@ pub struct Store<'a> {
     plan_hash: &'a str,
     training: &'a str,
     slots: &'a [StateDecl],
+    kept_every: u64,
 }
 
 /// A checkpoint read back.
 pub struct Loaded {
+    /// Its hash, 64 hex digits.
+    pub hash: String,
     /// The training's progress.
     pub progress: Progress,
     /// Head of the journal when it was written.
     pub journal: String,
 }
+
+/// What a file holds: nothing where its hash is wrong, words where it does not fit the plan.
+pub type Opened = Result<Option<Loaded>, String>;
 
 impl<'a> Store<'a> {
     /// The checkpoints of `training` in `folder`, which is made with the first of them.
@@ -101,15 +130,15 @@ impl<'a> Store<'a> {
         files: &'a dyn Files,
         folder: &Path,
         plan_hash: &'a str,
-        training: &'a str,
-        slots: &'a [StateDecl],
+        training: &'a Training,
     ) -> Self {
         Self {
             files,
             folder: folder.to_path_buf(),
             plan_hash,
-            training,
-            slots,
+            training: &training.name,
+            slots: &training.state,
+            kept_every: kept_every(training),
         }
     }
 
@@ -133,7 +162,9 @@ impl<'a> Store<'a> {
             let reason = "what was written does not read back".to_owned();
             return Err(RunFailure::Damaged { path, reason });
         }
-        for other in self.names()?.iter().filter(|other| **other != name) {
+        let names = self.names()?;
+        let others = names.iter().filter(|other| **other != name);
+        for other in others.filter(|other| !self.is_kept(other)) {
             remove_if_there(self.files, &self.folder.join(other))?;
         }
         Ok(hash)
@@ -150,20 +181,58 @@ impl<'a> Store<'a> {
                 .files
                 .read(&path)
                 .map_err(|error| RunFailure::io(&path, &error))?;
-            let Some((header, tensors)) = open(&bytes) else {
-                continue;
-            };
-            let loaded = self.decode(header, tensors);
-            return loaded.map(Some).map_err(|reason| match reason {
-                Wrong::Plan(stored) => RunFailure::ResumeMismatch {
-                    what: "plan",
-                    stored,
-                    wanted: self.plan_hash.to_owned(),
-                },
-                Wrong::Content(reason) => RunFailure::Damaged { path, reason },
-            });
+            if let Some(loaded) = self.decode(&path, &bytes) {
+                return loaded.map(Some);
+            }
         }
         Ok(None)
+    }
+
+    /// Every checkpoint by its file's name.
+    pub fn all(&self) -> Result<Vec<(String, Opened)>, RunFailure> {
+        let mut all = Vec::new();
+        for name in self.names()? {
+            let path = self.folder.join(&name);
+            let bytes = self
+                .files
+                .read(&path)
+                .map_err(|error| RunFailure::io(&path, &error))?;
+            let loaded = match self.decode(&path, &bytes).transpose() {
+                Err(RunFailure::Damaged { reason, .. }) => Err(reason),
+                Err(other) => Err(other.to_string()),
+                Ok(loaded) => Ok(loaded),
+            };
+            all.push((name, loaded));
+        }
+        Ok(all)
+    }
+
+    /// Whether two trainings stand at the same place, bit for bit.
+    pub(crate) fn are_same(&self, a: &Progress, b: &Progress) -> Result<bool, RunFailure> {
+        Ok(self.encode(a, "")? == self.encode(b, "")?)
+    }
+
+    /// Whether a file stays when a newer one is there.
+    fn is_kept(&self, name: &str) -> bool {
+        let step = name.strip_suffix(SUFFIX).and_then(|step| step.parse().ok());
+        step.is_some_and(|step: u64| self.kept_every > 0 && step.is_multiple_of(self.kept_every))
+    }
+
+    /// What a file holds; nothing where its hash is wrong.
+    fn decode(&self, path: &Path, bytes: &[u8]) -> Option<Result<Loaded, RunFailure>> {
+        let (header, tensors) = open(bytes)?;
+        let loaded = self.decode_content(header, tensors, hash_of(bytes));
+        Some(loaded.map_err(|reason| match reason {
+            Wrong::Plan(stored) => RunFailure::ResumeMismatch {
+                what: "plan",
+                stored,
+                wanted: self.plan_hash.to_owned(),
+            },
+            Wrong::Content(reason) => RunFailure::Damaged {
+                path: path.to_path_buf(),
+                reason,
+            },
+        }))
     }
 
     fn names(&self) -> Result<Vec<String>, RunFailure> {
@@ -228,7 +297,12 @@ impl<'a> Store<'a> {
         Ok(bytes)
     }
 
-    fn decode(&self, header: Header, mut tensors: &[u8]) -> Result<Loaded, Wrong> {
+    fn decode_content(
+        &self,
+        header: Header,
+        mut tensors: &[u8],
+        hash: String,
+    ) -> Result<Loaded, Wrong> {
         if header.plan_hash != self.plan_hash || header.training != self.training {
             return Err(Wrong::Plan(header.plan_hash));
         }
@@ -273,6 +347,7 @@ impl<'a> Store<'a> {
             watching,
         };
         Ok(Loaded {
+            hash,
             progress,
             journal: header.journal,
         })

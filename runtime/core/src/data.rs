@@ -60,14 +60,37 @@ pub(crate) fn seed_of(plan: &Plan) -> Result<Seed, RunFailure> {
 
 /// One hash over all data sets: that of the only one, or blake3 (derived for `mmh data sets 1`) over names and hashes.
 pub fn data_hash(data: &[Dataset]) -> String {
-    if let [only] = data {
-        return format!("blake3:{}", only.hash.to_hex());
+    let sets: Vec<_> = data
+        .iter()
+        .map(|set| (set.name.as_str(), set.hash))
+        .collect();
+    hash_of(&sets)
+}
+
+/// The same, of names and hashes in their word form; none where one is no hash.
+pub(crate) fn hash_of_sets(sets: &[(&str, &str)]) -> Option<String> {
+    let read = |(name, hash): &(&str, &str)| {
+        let hash = blake3::Hash::from_hex(hash.strip_prefix("blake3:")?).ok()?;
+        Some(((*name).to_owned(), hash))
+    };
+    let sets: Option<Vec<(String, blake3::Hash)>> = sets.iter().map(read).collect();
+    let sets = sets?;
+    let sets: Vec<_> = sets
+        .iter()
+        .map(|(name, hash)| (name.as_str(), *hash))
+        .collect();
+    Some(hash_of(&sets))
+}
+
+fn hash_of(sets: &[(&str, blake3::Hash)]) -> String {
+    if let [(_, only)] = sets {
+        return format!("blake3:{}", only.to_hex());
     }
     let mut hasher = blake3::Hasher::new_derive_key("mmh data sets 1");
-    for set in data {
-        hasher.update(&(set.name.len() as u64).to_le_bytes());
-        hasher.update(set.name.as_bytes());
-        hasher.update(set.hash.as_bytes());
+    for (name, hash) in sets {
+        hasher.update(&(name.len() as u64).to_le_bytes());
+        hasher.update(name.as_bytes());
+        hasher.update(hash.as_bytes());
     }
     format!("blake3:{}", hasher.finalize().to_hex())
 }

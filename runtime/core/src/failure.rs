@@ -73,6 +73,18 @@ pub enum RunFailure {
     },
     /// What was asked of a prediction does not fit the model.
     Request(String),
+    /// No file that was looked at has the content of a data file.
+    DataNotFound {
+        /// As the recipe wrote it.
+        name: String,
+        /// The blake3 wanted.
+        blake3: String,
+    },
+    /// A step that was done twice gave two states.
+    NotRepeated {
+        /// Steps done then.
+        step: u64,
+    },
 }
 
 /// Where a value stopped being finite.
@@ -118,6 +130,8 @@ impl RunFailure {
             Self::Busy { .. } => "run::busy",
             Self::Interrupted { .. } => "run::interrupted",
             Self::Request(_) => "run::request",
+            Self::NotRepeated { .. } => "run::not-repeated",
+            Self::DataNotFound { .. } => "audit::data-missing",
         }
     }
 
@@ -145,6 +159,13 @@ impl RunFailure {
             }
             Self::Busy { .. } => "wait for it, or choose another folder with `--out`".to_owned(),
             Self::Interrupted { .. } => "go on with `--resume`".to_owned(),
+            Self::DataNotFound { .. } => {
+                "say with `--data PATH` where it may be: files are found by their hash, whatever they are called"
+                    .to_owned()
+            }
+            Self::NotRepeated { .. } => {
+                "test the memory of this machine, then run anew without `--resume`, or with `--isa scalar`".to_owned()
+            }
         }
     }
 
@@ -218,6 +239,15 @@ impl fmt::Display for RunFailure {
                 write!(f, "interrupted after {step} steps; a checkpoint was saved")
             }
             Self::Request(reason) => f.write_str(reason),
+            Self::DataNotFound { name, blake3 } => write!(
+                f,
+                "no file here has the content of `{}` (blake3 {blake3})",
+                name.escape_debug()
+            ),
+            Self::NotRepeated { step } => write!(
+                f,
+                "the steps up to {step} were done twice, and their states differ: this machine, or the one before, computed wrongly"
+            ),
         }
     }
 }

@@ -9,18 +9,43 @@
 //! | `model.safetensors`, `statistics.json` | the model, and what it knows of its training rows |
 //! | `metrics.json`, `report.html` | the result |
 //! | `study/` | of a search: its journal and its trials, each a run folder |
+//! | `signatures/` | signatures, where the run was signed |
 //! | `previous/` | journal, checkpoints and study of the run that a new one took the place of |
 
 use crate::data::{Dataset, data_hash};
 use crate::failure::RunFailure;
-use crate::files::{Files, remove_if_there, replace};
-use crate::journal::{Event, Journal, Line, now};
+use crate::files::{Files, read_if_there, remove_if_there, replace};
+use crate::journal::{Event, Journal, Line, Parent, TrailEnd, now, read};
+use crate::trail::Trail;
 use mmh_ir::Plan;
+use mmh_ir::plan::Training;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+
+/// The names that a run folder holds.
+pub fn run_files() -> &'static [&'static str] {
+    &[
+        ".lock",
+        "checkpoints",
+        "journal",
+        "metrics.json",
+        "mmh.lock",
+        "model.safetensors",
+        "plan",
+        "previous",
+        "recipe",
+        "recipe.mmh",
+        "report.html",
+        "signatures",
+        "statistics.json",
+        "study",
+        "trace.json",
+    ]
+}
 
 /// The text of a recipe and of the files it uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +64,8 @@ pub struct RunFolder {
     pub journal: Journal,
     /// Lines that were in the journal when it was opened; none for a new run.
     pub lines: Vec<Line>,
+    /// The trails of the trainings that are done.
+    pub trails: Vec<TrailEnd>,
     /// How it is written to.
     pub files: Arc<dyn Files>,
     _lock: Option<Lock>,
@@ -77,18 +104,22 @@ impl RunFolder {
                 path: path.to_path_buf(),
                 journal,
                 lines,
+                trails: Vec::new(),
                 files,
                 _lock: lock,
             });
         }
+        let parent = parent(&*files, path);
         set_aside(&*files, path)?;
-        write_inputs(&*files, path, identity)?;
+        let given = write_inputs(&*files, path, identity)?;
         let mut journal = Journal::create(Arc::clone(&files), &journal_path);
         let start = Event::Start {
             plan_hash: identity.plan_hash.to_owned(),
             recipe_hash: identity.plan.recipe_hash.clone(),
             seed: identity.plan.seed.clone(),
             data_hash: data_hash(identity.data),
+            files: given,
+            parent,
         };
         journal.add(
             &start,
@@ -99,14 +130,35 @@ impl RunFolder {
             path: path.to_path_buf(),
             journal,
             lines: Vec::new(),
+            trails: Vec::new(),
             files,
             _lock: lock,
         })
     }
 
-    /// Writes a file of the folder whole.
-    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), RunFailure> {
-        replace(&*self.files, &self.path.join(name), bytes)
+    /// Writes a file of the folder whole and gives its blake3.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<String, RunFailure> {
+        replace(&*self.files, &self.path.join(name), bytes)?;
+        Ok(blake3::hash(bytes).to_hex().to_string())
+    }
+
+    /// Takes down what the trail of a training that is done comes to.
+    pub(crate) fn close(&mut self, training: &Training, trail: &Trail) {
+        self.trails.retain(|other| other.training != training.name);
+        self.trails.push(TrailEnd {
+            training: training.name.clone(),
+            marks: trail.marks().len() as u64,
+            root: trail.root().to_hex().to_string(),
+        });
+    }
+
+    /// Whether the journal names a checkpoint of this hash.
+    pub(crate) fn has_checkpoint(&self, hash: &str) -> bool {
+        self.lines.iter().any(|line| match &line.entry {
+            Event::Checkpoint { checkpoint, .. } => checkpoint == hash,
+            Event::Resume { checkpoint, .. } => checkpoint.as_deref() == Some(hash),
+            _ => false,
+        })
     }
 
     /// Whether the journal has a line of this hash.
@@ -154,6 +206,25 @@ fn check_identity(first: &Line, identity: &Identity<'_>) -> Result<(), RunFailur
     Ok(())
 }
 
+/// The run that is in the folder, if its journal can be read: a new one takes its place all the same.
+fn parent(files: &dyn Files, path: &Path) -> Option<Parent> {
+    let bytes = read_if_there(files, &path.join("journal")).ok()??;
+    let (lines, _) = read::<Event>(&bytes).ok()?;
+    let Event::Start { recipe_hash, .. } = &lines.first()?.entry else {
+        return None;
+    };
+    let last = lines.last()?;
+    let model_hash = match &last.entry {
+        Event::End { model_hash, .. } => Some(model_hash.clone()),
+        _ => None,
+    };
+    Some(Parent {
+        head: last.hash.clone(),
+        recipe_hash: recipe_hash.clone(),
+        model_hash,
+    })
+}
+
 pub(crate) fn set_aside(files: &dyn Files, path: &Path) -> Result<(), RunFailure> {
     let names = files
         .list(path)
@@ -177,31 +248,42 @@ pub(crate) fn set_aside(files: &dyn Files, path: &Path) -> Result<(), RunFailure
     moved.map_err(|error| RunFailure::io(&previous, &error))
 }
 
-fn write_inputs(files: &dyn Files, path: &Path, identity: &Identity<'_>) -> Result<(), RunFailure> {
-    replace(
-        files,
-        &path.join("plan"),
-        identity.plan.to_text().as_bytes(),
-    )?;
-    replace(
-        files,
-        &path.join("recipe.mmh"),
-        identity.recipe.text.as_bytes(),
-    )?;
+/// Writes what the run is given and gives the blake3 of each file by its name.
+fn write_inputs(
+    files: &dyn Files,
+    path: &Path,
+    identity: &Identity<'_>,
+) -> Result<BTreeMap<String, String>, RunFailure> {
+    let mut inputs = vec![
+        ("plan".to_owned(), identity.plan.to_text()),
+        ("recipe.mmh".to_owned(), identity.recipe.text.clone()),
+    ];
     for (name, text) in &identity.recipe.used {
-        let target = path.join("recipe").join(inside(name));
+        let folder = Path::new("recipe").join(inside(name));
+        inputs.push((slashed(&folder), text.clone()));
+    }
+    inputs.push(("mmh.lock".to_owned(), lock_text(identity.data)));
+    let mut hashes = BTreeMap::new();
+    for (name, text) in inputs {
+        let target = path.join(&name);
         if let Some(folder) = target.parent() {
             files
                 .make_folder(folder)
                 .map_err(|error| RunFailure::io(folder, &error))?;
         }
         replace(files, &target, text.as_bytes())?;
+        hashes.insert(name, blake3::hash(text.as_bytes()).to_hex().to_string());
     }
-    replace(
-        files,
-        &path.join("mmh.lock"),
-        lock_text(identity.data).as_bytes(),
-    )
+    Ok(hashes)
+}
+
+/// A path inside the folder, the same on every system.
+fn slashed(path: &Path) -> String {
+    let parts: Vec<_> = path
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect();
+    parts.join("/")
 }
 
 /// The path without anything that leads out of a folder.

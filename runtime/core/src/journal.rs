@@ -9,6 +9,7 @@ use crate::files::{Files, read_if_there};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,6 +28,11 @@ pub enum Event {
         seed: String,
         /// Hash of the data's content.
         data_hash: String,
+        /// blake3 of the files the run was given, by name in the folder.
+        files: BTreeMap<String, String>,
+        /// The run in this folder that this one took the place of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<Parent>,
     },
     /// A training goes on from a checkpoint, or from its start where `step` is 0. What stands between here and that step was
     /// done again.
@@ -35,6 +41,22 @@ pub enum Event {
         training: String,
         /// Steps done.
         step: u64,
+        /// blake3 of the checkpoint; none at the start.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        checkpoint: Option<String>,
+    },
+    /// The state of a training at a step that the plan decides: see [`crate::trail`]. Hashes are 64 hex digits.
+    State {
+        /// Declared name.
+        training: String,
+        /// Steps done.
+        step: u64,
+        /// Hash of the order of rows in the epoch at hand.
+        order: String,
+        /// Hash of the state.
+        state: String,
+        /// The chain of such hashes up to here.
+        chain: String,
     },
     /// An epoch ended.
     Epoch {
@@ -46,6 +68,8 @@ pub enum Event {
         step: u64,
         /// Mean of the steps' losses, if there is a loss.
         loss: Option<f64>,
+        /// Hash of the order in which it took the rows.
+        order: String,
     },
     /// The watched metric was measured.
     Watch {
@@ -57,6 +81,9 @@ pub enum Event {
         metrics: Value,
         /// Whether it is the best so far.
         best: bool,
+        /// Hash of the training's model then, if it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
     },
     /// State was saved.
     Checkpoint {
@@ -66,6 +93,8 @@ pub enum Event {
         step: u64,
         /// blake3 of the checkpoint.
         checkpoint: String,
+        /// Hash of the state in it, as in [`Event::State`].
+        state: String,
     },
     /// A training stopped at a value that is not finite.
     NotFinite {
@@ -86,7 +115,34 @@ pub enum Event {
         wanted: Vec<u64>,
         /// Metrics by section, part and name.
         metrics: Value,
+        /// The trail of each training.
+        trails: Vec<TrailEnd>,
+        /// blake3 of the files the run leaves, by name in the folder.
+        files: BTreeMap<String, String>,
     },
+}
+
+/// The run that another one took the place of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Hash of the last line of its journal.
+    pub head: String,
+    /// Hash of its recipe.
+    pub recipe_hash: String,
+    /// Hash of its model; none if it did not end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_hash: Option<String>,
+}
+
+/// What the trail of a training comes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrailEnd {
+    /// Declared name.
+    pub training: String,
+    /// Number of marks.
+    pub marks: u64,
+    /// The Merkle root over them, 64 hex digits.
+    pub root: String,
 }
 
 /// A line as read back. A run's journal holds [`Event`]s, a study's those of [`crate::study`].
@@ -213,15 +269,21 @@ pub fn read<E: DeserializeOwned>(bytes: &[u8]) -> Result<(Vec<Line<E>>, usize), 
     Ok((lines, at))
 }
 
-fn read_line<E: DeserializeOwned>(text: &[u8], n: u64, prev: &str) -> Result<Line<E>, String> {
+/// A line on its own, and whether its content is what its hash says.
+pub(crate) fn parse<E: DeserializeOwned>(text: &[u8]) -> Result<(Line<E>, bool), String> {
     const MARK: &[u8] = br#","hash":""#;
     let line: Line<E> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let cut = text
         .windows(MARK.len())
         .rposition(|window| window == MARK)
         .ok_or("it has no hash")?;
-    let hashed = text.get(..cut).unwrap_or_default();
-    if line_hash(hashed) != line.hash {
+    let is_whole = line_hash(text.get(..cut).unwrap_or_default()) == line.hash;
+    Ok((line, is_whole))
+}
+
+fn read_line<E: DeserializeOwned>(text: &[u8], n: u64, prev: &str) -> Result<Line<E>, String> {
+    let (line, is_whole) = parse(text)?;
+    if !is_whole {
         return Err("its content is not what its hash says".to_owned());
     }
     if line.prev != prev || line.n != n {
@@ -265,6 +327,7 @@ mod tests {
                 epoch: step,
                 step,
                 loss: Some(0.1),
+                order: String::new(),
             };
             journal.add(&event, json!({"time": 1.5}), true).unwrap();
         }

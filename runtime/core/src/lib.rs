@@ -14,7 +14,7 @@
 //! | `init`, `schedule` | first values of state, numbers of each step |
 //! | `evaluate`, `predict`, `probe` | metrics, what a model says, single values of single rows |
 //! | `folder`, `files`, `journal`, `checkpoint`, `record` | what is written, and how it stays whole |
-//! | `state_hash`, `merkle` | the hash of the whole state, and proofs of its parts |
+//! | `trail`, `state_hash`, `merkle` | hashes of the state as a training goes on |
 //! | `study` | the folder and the journal of a search |
 //! | `audit` | whether a folder is whole, the state after each step |
 //! | `proof` | hashes of states and of single values, for another machine to compare |
@@ -58,6 +58,7 @@ mod statistics;
 pub mod step;
 pub mod study;
 pub mod summary;
+pub mod trail;
 pub mod train;
 pub mod watch;
 

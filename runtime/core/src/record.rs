@@ -4,32 +4,45 @@ use crate::checkpoint::{Progress, Store};
 use crate::failure::RunFailure;
 use crate::journal::{Event, Journal, now};
 use crate::observe::Observer;
+use crate::state_hash::state_hash;
+use crate::step::Stepper;
+use crate::trail::Trail;
+use mmh_ir::plan::Training;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// A save may take this part of the time at most, whatever the cadence by the clock.
 const MOST_TIME: u32 = 20;
 
-/// Where a training writes to. Without a folder it writes nothing.
+/// Where a training writes to.
 pub struct Recorder<'a> {
-    target: Option<Target<'a>>,
+    sink: Sink<'a>,
+    trail: Option<Trail>,
     interval: Option<Duration>,
     last: Instant,
     cost: Duration,
+}
+
+/// What becomes of what a training tells.
+enum Sink<'a> {
+    Nowhere,
+    Folder(Target<'a>),
+    /// Kept, to be compared with a journal.
+    Memory(Vec<Event>),
 }
 
 /// The journal and checkpoints of a training.
 pub(crate) struct Target<'a> {
     pub(crate) journal: &'a mut Journal,
     pub(crate) store: Store<'a>,
-    pub(crate) training: &'a str,
 }
 
 impl<'a> Recorder<'a> {
     /// Writes nothing.
     pub fn nowhere() -> Self {
         Self {
-            target: None,
+            sink: Sink::Nowhere,
+            trail: None,
             interval: None,
             last: Instant::now(),
             cost: Duration::ZERO,
@@ -37,19 +50,66 @@ impl<'a> Recorder<'a> {
     }
 
     /// Writes to a folder, by the clock at least every `interval`.
-    pub(crate) fn to(target: Target<'a>, interval: Option<Duration>) -> Self {
+    pub(crate) fn to(target: Target<'a>, trail: Trail, interval: Option<Duration>) -> Self {
         Self {
-            target: Some(target),
+            sink: Sink::Folder(target),
+            trail: Some(trail),
             interval,
             ..Self::nowhere()
         }
     }
 
+    /// Keeps in memory what would stand in the journal, without checkpoints.
+    pub(crate) fn remember(trail: Trail) -> Self {
+        Self {
+            sink: Sink::Memory(Vec::new()),
+            trail: Some(trail),
+            ..Self::nowhere()
+        }
+    }
+
+    /// The trail, and what was kept in memory.
+    pub(crate) fn into_parts(self) -> (Option<Trail>, Vec<Event>) {
+        match self.sink {
+            Sink::Memory(events) => (self.trail, events),
+            Sink::Nowhere | Sink::Folder(_) => (self.trail, Vec::new()),
+        }
+    }
+
+    /// Notes the hash of the state where the plan decides it, and at the end of the training.
+    pub(crate) fn mark(
+        &mut self,
+        plan: &Training,
+        progress: &Progress,
+        stepper: &mut Stepper<'_>,
+        ends: bool,
+    ) -> Result<(), RunFailure> {
+        let Some(trail) = &mut self.trail else {
+            return Ok(());
+        };
+        if !trail.is_due(progress.step, ends) {
+            return Ok(());
+        }
+        let order = stepper.order_hash(progress.step);
+        let state = state_hash(&plan.state, &progress.state);
+        let mark = trail.add(progress.step, order, state)?;
+        self.add(&mark.event(&plan.name))
+    }
+
+    /// Whether what is told is kept anywhere.
+    pub(crate) fn listens(&self) -> bool {
+        !matches!(self.sink, Sink::Nowhere)
+    }
+
     /// Adds a line to the journal.
     pub(crate) fn add(&mut self, event: &Event) -> Result<(), RunFailure> {
-        match &mut self.target {
-            Some(target) => target.journal.add(event, json!({ "time": now() }), false),
-            None => Ok(()),
+        match &mut self.sink {
+            Sink::Folder(target) => target.journal.add(event, json!({ "time": now() }), false),
+            Sink::Memory(events) => {
+                events.push(event.clone());
+                Ok(())
+            }
+            Sink::Nowhere => Ok(()),
         }
     }
 
@@ -64,22 +124,25 @@ impl<'a> Recorder<'a> {
     /// Saves a checkpoint and notes it.
     pub(crate) fn save(
         &mut self,
+        plan: &Training,
         progress: &Progress,
         observer: &mut dyn Observer,
     ) -> Result<(), RunFailure> {
-        let Some(target) = &mut self.target else {
+        let Sink::Folder(target) = &mut self.sink else {
             return Ok(());
         };
         let began = Instant::now();
         // The checkpoint names the head of the journal, which must outlive it.
         target.journal.flush()?;
         let checkpoint = target.store.save(progress, target.journal.head())?;
-        let (training, step) = (target.training.to_owned(), progress.step);
+        let state = state_hash(&plan.state, &progress.state);
+        let (training, step) = (plan.name.clone(), progress.step);
         target.journal.add(
             &Event::Checkpoint {
                 training,
                 step,
                 checkpoint,
+                state: state.to_hex().to_string(),
             },
             json!({ "time": now() }),
             false,

@@ -14,12 +14,14 @@ use crate::proof::{ValueHash, values};
 use crate::record::{Recorder, Target};
 use crate::report::report;
 use crate::summary::{RunSummary, put};
+use crate::trail::Trail;
 use crate::train::{Job, train};
 use mmh_ir::Plan;
 use mmh_ir::device::Device;
 use mmh_ir::plan::{Evaluation, Training};
 use mmh_numerics::random::Seed;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -240,6 +242,7 @@ impl<'a> Session<'a> {
             seed: &self.seed,
             device: self.device,
             end,
+            measured_at_end: true,
             cancel: &self.options.cancel,
             diagnose: self.options.diagnose.as_deref(),
         })
@@ -264,32 +267,38 @@ impl<'a> Session<'a> {
         };
         let files = Arc::clone(&folder.files);
         let place = checkpoint_folder(&folder.path, number, &training.name);
-        let store = Store::new(
-            &*files,
-            &place,
-            &self.plan_hash,
-            &training.name,
-            &training.state,
-        );
+        let store = Store::new(&*files, &place, &self.plan_hash, training);
         let progress = self.progress(folder, &place, &store, training, job.end, further)?;
+        let mut trail = self.trail(training);
+        trail
+            .restore(&folder.lines, &training.name, progress.step)
+            .map_err(|reason| RunFailure::Damaged {
+                path: folder.path.join("journal"),
+                reason,
+            })?;
         if further && progress.step > job.end {
+            folder.close(training, &trail);
             return Ok(progress);
         }
         let target = Target {
             journal: &mut folder.journal,
             store,
-            training: &training.name,
         };
         let interval = self
             .options
             .checkpoint_seconds
             .map(|seconds| Duration::from_secs_f64(seconds.clamp(0.0, 1e9)));
-        train(
-            &job,
-            progress,
-            &mut Recorder::to(target, interval),
-            observer,
-        )
+        let mut recorder = Recorder::to(target, trail, interval);
+        let trained = train(&job, progress, &mut recorder, observer)?;
+        if let (Some(trail), _) = recorder.into_parts() {
+            folder.close(training, &trail);
+        }
+        Ok(trained)
+    }
+
+    /// An empty trail of a training.
+    pub(crate) fn trail(&self, training: &Training) -> Trail {
+        Trail::new(training, &self.plan_hash, &data_hash(&self.data))
     }
 
     /// Where a training stands: at its last good checkpoint, or at its start.
@@ -305,9 +314,9 @@ impl<'a> Session<'a> {
         if folder.lines.is_empty() {
             return Progress::start(training, &self.seed);
         }
-        let progress = match store.load()? {
-            None => Progress::start(training, &self.seed)?,
-            Some(loaded) if folder.knows(&loaded.journal) => loaded.progress,
+        let (progress, checkpoint) = match store.load()? {
+            None => (Progress::start(training, &self.seed)?, None),
+            Some(loaded) if folder.knows(&loaded.journal) => (loaded.progress, Some(loaded.hash)),
             Some(_) => {
                 let reason = "the journal does not hold the line it was saved after".to_owned();
                 return Err(RunFailure::Damaged {
@@ -322,10 +331,15 @@ impl<'a> Session<'a> {
                 training.name, progress.step
             )));
         }
-        if !progress.is_done(end) {
+        // A checkpoint that was saved just ahead of a kill may have no line yet.
+        let is_noted = checkpoint
+            .as_ref()
+            .is_none_or(|hash| folder.has_checkpoint(hash));
+        if !progress.is_done(end) || !is_noted {
             let event = Event::Resume {
                 training: training.name.clone(),
                 step: progress.step,
+                checkpoint,
             };
             folder
                 .journal
@@ -334,8 +348,18 @@ impl<'a> Session<'a> {
         Ok(progress)
     }
 
+    /// The first state of a training.
+    pub(crate) fn start(&self, training: &Training) -> Result<Progress, RunFailure> {
+        Progress::start(training, &self.seed)
+    }
+
+    /// Hash of the plan.
+    pub(crate) fn plan_hash(&self) -> &str {
+        &self.plan_hash
+    }
+
     /// Metrics by section, part and name: first those of each training's watch, then the evaluations.
-    fn evaluate(
+    pub(crate) fn evaluate(
         &self,
         trained: &mut [Progress],
         observer: &mut dyn Observer,
@@ -390,13 +414,8 @@ impl<'a> Session<'a> {
             })
     }
 
-    fn finish(
-        &self,
-        folder: Option<&mut RunFolder>,
-        trained: &[Progress],
-        metrics: Map<String, Value>,
-        began: Instant,
-    ) -> Result<RunSummary, RunFailure> {
+    /// The tensors of the model, in path order.
+    pub(crate) fn model<'b>(&'b self, trained: &'b [Progress]) -> Vec<Entry<'b>> {
         let mut model: Vec<Entry<'_>> = Vec::new();
         for (training, progress) in self.plan.trainings.iter().zip(trained) {
             model.extend(entries(
@@ -406,6 +425,17 @@ impl<'a> Session<'a> {
             ));
         }
         model.sort_by(|a, b| a.path.cmp(&b.path));
+        model
+    }
+
+    fn finish(
+        &self,
+        folder: Option<&mut RunFolder>,
+        trained: &[Progress],
+        metrics: Map<String, Value>,
+        began: Instant,
+    ) -> Result<RunSummary, RunFailure> {
+        let model = self.model(trained);
         let summary = RunSummary {
             recipe_hash: self.plan.recipe_hash.clone(),
             plan_hash: self.plan_hash.clone(),
@@ -445,17 +475,23 @@ impl<'a> Session<'a> {
             ("data_hash", summary.data_hash.as_str()),
             ("seed", summary.seed.as_str()),
         ];
-        folder.write("model.safetensors", &to_safetensors(model, &metadata))?;
         let statistics = statistics_to_json(&self.data);
-        folder.write(STATISTICS, format!("{statistics}\n").as_bytes())?;
-        folder.write(
-            "metrics.json",
-            format!("{:#}\n", summary.lasting()).as_bytes(),
-        )?;
-        folder.write(
-            "report.html",
-            report(self.plan, summary, trained).as_bytes(),
-        )?;
+        let results = [
+            ("model.safetensors", to_safetensors(model, &metadata)),
+            (STATISTICS, format!("{statistics}\n").into_bytes()),
+            (
+                "metrics.json",
+                metrics_text(&summary.lasting()).into_bytes(),
+            ),
+            (
+                "report.html",
+                report(self.plan, summary, trained).into_bytes(),
+            ),
+        ];
+        let mut files = BTreeMap::new();
+        for (name, bytes) in results {
+            files.insert(name.to_owned(), folder.write(name, &bytes)?);
+        }
         let end = Event::End {
             model_hash: summary.model_hash.clone(),
             steps: summary.steps,
@@ -466,6 +502,8 @@ impl<'a> Session<'a> {
                 .map(|training| self.end(training))
                 .collect(),
             metrics: Value::Object(summary.metrics.clone()),
+            trails: folder.trails.clone(),
+            files,
         };
         let wall = json!({
             "time": now(),
@@ -487,6 +525,7 @@ impl<'a> Session<'a> {
             steps,
             wanted,
             metrics: Value::Object(metrics),
+            ..
         } = &last.entry
         else {
             return Ok(None);
@@ -555,6 +594,11 @@ impl<'a> Session<'a> {
         model.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(Some(model_hash(&model)))
     }
+}
+
+/// The text of `metrics.json`.
+pub(crate) fn metrics_text(lasting: &Value) -> String {
+    format!("{lasting:#}\n")
 }
 
 /// What stands before a training's paths in the model: nothing where there is one training, else its name and `/`.

@@ -7,6 +7,8 @@ use crate::failure::{NotFinite, RunFailure};
 use crate::init::epoch_key;
 use crate::observe::Diagnose;
 use crate::schedule::{Powers, step_scalars};
+use crate::trail::order_hash;
+use blake3::Hash;
 use mmh_ir::device::{Device, Executable, Feed, RunError};
 use mmh_ir::plan::{Program, Training};
 use mmh_numerics::random::{Seed, Stream, shuffle};
@@ -20,6 +22,7 @@ pub struct Stepper<'a> {
     wanted: Vec<bool>,
     epoch: Option<u64>,
     order: Vec<u32>,
+    order_hash: Option<(u64, Hash)>,
     feed: Feed,
 }
 
@@ -85,8 +88,28 @@ impl<'a> Stepper<'a> {
             wanted,
             epoch: None,
             order: Vec::new(),
+            order_hash: None,
             feed: Feed::default(),
         })
+    }
+
+    /// The hash of the order of rows in the epoch of step `step`, counted from 1; zeros for 0.
+    pub(crate) fn order_hash(&mut self, step: u64) -> Hash {
+        let Some(last) = step.checked_sub(1) else {
+            return Hash::from_bytes([0; 32]);
+        };
+        let epoch = last / self.plan.epoch_steps.max(1);
+        if let Some((known, hash)) = self.order_hash
+            && known == epoch
+        {
+            return hash;
+        }
+        let hash = match self.epoch == Some(epoch) {
+            true => order_hash(&self.order),
+            false => order_hash(&epoch_order(self.plan, self.data, self.seed, epoch)),
+        };
+        self.order_hash = Some((epoch, hash));
+        hash
     }
 
     /// Fills the feed for the next step; gives the number of rows and the optimisers' powers after it.

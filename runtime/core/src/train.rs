@@ -6,7 +6,7 @@ use crate::evaluate::{Evaluator, Metrics};
 use crate::failure::RunFailure;
 use crate::init::initial_state;
 use crate::journal::Event;
-use crate::model::check_state;
+use crate::model::{check_state, entries, model_hash};
 use crate::observe::{Diagnose, Observer, StateReport, StepReport, TrainingReport, WatchReport};
 use crate::record::Recorder;
 use crate::schedule::Powers;
@@ -32,6 +32,8 @@ pub struct Job<'a> {
     pub device: &'a dyn Device,
     /// Steps after which to end, at most the plan's.
     pub end: u64,
+    /// Whether a training that ends ahead of the plan's end is measured there.
+    pub measured_at_end: bool,
     /// Set to end after the step at hand.
     pub cancel: &'a AtomicBool,
     /// Traces what is not finite.
@@ -91,9 +93,10 @@ pub fn train(
     let (began, mut rows_done) = (Instant::now(), 0);
     let mut saved = (progress.step > 0).then_some(progress.step);
     report_state(plan, &progress, job.end, observer);
+    recorder.mark(plan, &progress, &mut stepper, false)?;
     while !progress.is_done(job.end) {
         if job.cancel.load(Ordering::Relaxed) {
-            recorder.save(&progress, observer)?;
+            recorder.save(plan, &progress, observer)?;
             return Err(RunFailure::Interrupted {
                 step: progress.step,
             });
@@ -114,21 +117,24 @@ pub fn train(
             rows_per_second: rows_done as f64 / began.elapsed().as_secs_f64().max(1e-9),
         });
         report_state(plan, &progress, job.end, observer);
-        note_epoch(plan, &mut progress, loss, recorder)?;
+        note_epoch(plan, &mut progress, loss, &mut stepper, recorder)?;
         if watch.is_due(progress.step) {
             watch.measure(plan, &mut progress, recorder, observer)?;
         }
+        recorder.mark(plan, &progress, &mut stepper, progress.is_done(job.end))?;
         if recorder.is_due(plan.checkpoint, progress.step) {
-            recorder.save(&progress, observer)?;
+            recorder.save(plan, &progress, observer)?;
             saved = Some(progress.step);
         }
     }
+    recorder.mark(plan, &progress, &mut stepper, true)?;
     if saved != Some(progress.step) {
-        recorder.save(&progress, observer)?;
+        recorder.save(plan, &progress, observer)?;
     }
     // A limit ends a training where the plan does not: its last measurement is for this result alone, so that a run that
     // goes on from here is the one that was never limited.
-    if progress.step < plan.steps && !progress.watching.stopped && !watch.is_due(progress.step) {
+    let is_ahead = job.measured_at_end && progress.step < plan.steps;
+    if is_ahead && !progress.watching.stopped && !watch.is_due(progress.step) {
         watch.measure(plan, &mut progress, recorder, observer)?;
     }
     observer.trained(name, progress.step);
@@ -163,6 +169,7 @@ fn note_epoch(
     plan: &Training,
     progress: &mut Progress,
     loss: Option<f32>,
+    stepper: &mut Stepper<'_>,
     recorder: &mut Recorder<'_>,
 ) -> Result<(), RunFailure> {
     if let Some(loss) = loss {
@@ -180,6 +187,7 @@ fn note_epoch(
         epoch: step / plan.epoch_steps,
         step,
         loss: mean,
+        order: stepper.order_hash(step).to_hex().to_string(),
     })
 }
 
@@ -230,11 +238,13 @@ impl<'a> Watcher<'a> {
         let best = progress
             .watching
             .take(watch, at, json.clone(), &plan.state, &progress.state);
+        let kept = best && recorder.listens();
         recorder.add(&Event::Watch {
             training: plan.name.clone(),
             step: progress.step,
             metrics: json,
             best,
+            model: kept.then(|| model_hash(&entries(&plan.state, &progress.state, ""))),
         })?;
         let stops = progress.watching.stopped;
         observer.watched(&WatchReport {
