@@ -6,7 +6,7 @@ use common::*;
 use mmh_interpret::Interpreter;
 use mmh_numerics::random::Seed;
 use mmh_runtime::audit::{self, Again, Examined, find_data};
-use mmh_runtime::journal::{FIRST, read};
+use mmh_runtime::journal::{Event, FIRST, read};
 use mmh_runtime::{Limit, Options, Session, Silent};
 use serde_json::{Value, json};
 use std::fs;
@@ -81,7 +81,7 @@ impl Run {
             prev = hasher.finalize().to_hex().to_string();
             text += &format!("{hashed},\"hash\":\"{prev}\",\"wall\":{{\"time\":0.0}}}}\n");
         }
-        assert!(read(text.as_bytes()).is_ok());
+        assert!(read::<Event>(text.as_bytes()).is_ok());
         self.write("journal", text);
     }
 

@@ -1,4 +1,4 @@
-//! How long reading and checking take, in one process: `cargo run --release -p mmh-check --example speed`.
+//! How long reading and checking take, in one process: `cargo run --release -p mmh-check --example check_speed`.
 //!
 //! Every figure is the least and the median of many runs on one warm thread. Facts about data come from a file that was
 //! read before, as they do in the server.
