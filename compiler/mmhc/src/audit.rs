@@ -65,7 +65,10 @@ pub(crate) fn show(report: Report) {
 
 /// Findings as plain data, for a JSON document of a verb's own.
 pub(crate) fn as_json(report: &Report) -> serde_json::Value {
-    emit::json(std::slice::from_ref(report))["diagnostics"].clone()
+    emit::json(std::slice::from_ref(report))
+        .get("diagnostics")
+        .cloned()
+        .unwrap_or_default()
 }
 
 /// The plan of a folder, its data as found by hash, and the device that does steps again.
