@@ -30,7 +30,7 @@ fn search(place: &Place, out: &str, more: &[&str]) -> Ran {
 }
 
 fn lasting(place: &Place, out: &str) -> [Vec<u8>; 3] {
-    ["model.safetensors", "metrics.json", "recipe.mmh"]
+    ["model.safetensors", "study/metrics.json", "recipe.mmh"]
         .map(|name| place.read(&format!("{out}/{name}")))
 }
 
@@ -116,7 +116,7 @@ fn the_best_trial_is_a_run_like_any_other() {
 fn the_report_shows_the_study() {
     let place = Place::new();
     search(&place, "out", &[]);
-    let page = String::from_utf8(place.read("out/report.html")).expect("text");
+    let page = String::from_utf8(place.read("out/study/report.html")).expect("text");
     for id in [
         "study",
         "history",
@@ -154,7 +154,7 @@ fn a_browser_draws_the_report() {
     };
     let place = Place::new();
     search(&place, "out", &[]);
-    let page = format!("file://{}", place.path("out/report.html").display());
+    let page = format!("file://{}", place.path("out/study/report.html").display());
     let picture = place.path("page.png");
     let ask = |more: &str| {
         let mut command = std::process::Command::new(browser);

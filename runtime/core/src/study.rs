@@ -165,7 +165,8 @@ impl StudyFolder {
         self.path.join("study").join("trials").join(short)
     }
 
-    /// Makes a finished trial's run the folder's own; `report` is its page.
+    /// Makes a finished trial's run the folder's own, file by file as its journal has them. `metrics` and `report` tell of the
+    /// whole study, and lie in `study`.
     pub fn adopt(
         &self,
         trial: &Path,
@@ -181,6 +182,8 @@ impl StudyFolder {
             "mmh.lock",
             "plan",
             "journal",
+            "metrics.json",
+            "report.html",
         ] {
             let from = trial.join(name);
             let missing = || RunFailure::File {
@@ -201,10 +204,11 @@ impl StudyFolder {
         }
         replace(
             files,
-            &self.path.join("metrics.json"),
+            &self.path.join("study").join("metrics.json"),
             format!("{metrics:#}\n").as_bytes(),
         )?;
-        replace(files, &self.path.join("report.html"), report.as_bytes())
+        let page = self.path.join("study").join("report.html");
+        replace(files, &page, report.as_bytes())
     }
 }
 

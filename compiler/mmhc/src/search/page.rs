@@ -1,4 +1,4 @@
-//! The study's part of `report.html`: drawn as SVG, without scripts or links, every text escaped.
+//! The study's part of `study/report.html`: drawn as SVG, without scripts or links, every text escaped.
 
 use super::Searched;
 use super::show::words;
