@@ -58,6 +58,7 @@ fn the_runtime_never_links_the_front_half() {
         "mmh-runtime",
         "mmh-interpret",
         "mmh-cpu",
+        "mmh-gpu",
         "mmh-lower",
         "mmh-data",
         "mmh-numerics",
@@ -82,6 +83,7 @@ fn the_front_half_never_links_an_executor() {
             "mmh-runtime",
             "mmh-interpret",
             "mmh-cpu",
+            "mmh-gpu",
             "mmh-lower",
             "mmhc",
         ] {
@@ -97,6 +99,7 @@ fn heavy_libraries_live_in_one_crate_each() {
         ("miette", "mmhc"),
         ("clap", "mmhc"),
         ("cranelift-jit", "mmh-cpu"),
+        ("wgpu", "mmh-gpu"),
         ("ndarray", "mmh-interpret"),
         ("zstd", "mmh-legacy"),
         ("ed25519-dalek", "mmh-sign"),

@@ -1,0 +1,111 @@
+//! A device that is lost in mid-run is followed by another: a step that failed has left the state of the step before, and
+//! every device gives the same bits, so the run goes on as if nothing had been.
+
+use mmh_ir::device::{Device, Executable, Feed, RunError, State, Tensor};
+use mmh_ir::plan::{Program, StateDecl};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What is said once, when the first device fails, with the reason.
+type Tell = dyn Fn(&str) + Send + Sync;
+
+/// A device, and the one that takes over when it fails.
+pub struct Standby {
+    first: Box<dyn Device>,
+    second: Arc<dyn Device>,
+    failed: Arc<AtomicBool>,
+    tell: Arc<Tell>,
+}
+
+impl Standby {
+    /// `first` does the work until it fails, then `second`.
+    pub fn new(
+        first: Box<dyn Device>,
+        second: Box<dyn Device>,
+        tell: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            first,
+            second: second.into(),
+            failed: Arc::default(),
+            tell: Arc::new(tell),
+        }
+    }
+
+    /// Whether the second device has taken over.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+}
+
+impl Device for Standby {
+    fn name(&self) -> &str {
+        self.first.name()
+    }
+
+    fn isa(&self) -> &str {
+        self.first.isa()
+    }
+
+    fn threads(&self) -> usize {
+        self.first.threads()
+    }
+
+    /// A program that the first device refuses is an error, as it may be mended (a smaller batch): only what fails while it
+    /// runs is taken over.
+    fn load(
+        &self,
+        program: &Program,
+        state: &[StateDecl],
+    ) -> Result<Box<dyn Executable>, RunError> {
+        let first = if self.has_failed() {
+            None
+        } else {
+            Some(self.first.load(program, state)?)
+        };
+        Ok(Box::new(Pair {
+            first,
+            then: None,
+            program: program.clone(),
+            slots: state.to_vec(),
+            second: Arc::clone(&self.second),
+            failed: Arc::clone(&self.failed),
+            tell: Arc::clone(&self.tell),
+        }))
+    }
+}
+
+struct Pair {
+    first: Option<Box<dyn Executable>>,
+    then: Option<Box<dyn Executable>>,
+    program: Program,
+    slots: Vec<StateDecl>,
+    second: Arc<dyn Device>,
+    failed: Arc<AtomicBool>,
+    tell: Arc<Tell>,
+}
+
+impl Executable for Pair {
+    fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
+        if !self.failed.load(Ordering::SeqCst)
+            && let Some(first) = &mut self.first
+        {
+            match first.run(state, feed) {
+                Err(RunError::Device(reason)) => {
+                    if !self.failed.swap(true, Ordering::SeqCst) {
+                        (self.tell)(&reason);
+                    }
+                    self.first = None;
+                }
+                other => return other,
+            }
+        }
+        if self.then.is_none() {
+            self.then = Some(self.second.load(&self.program, &self.slots)?);
+        }
+        match &mut self.then {
+            Some(then) => then.run(state, feed),
+            None => Err(RunError::Device("there is no device left".to_string())),
+        }
+    }
+}
