@@ -1,6 +1,6 @@
 //! How each float operation is carried out on a device: by its own instruction, or by a way that was found exact.
 //!
-//! Rungs are climbed downwards by [`crate::admit`]: a device that fails a test on one is tried on the next.
+//! Rungs are climbed downwards by `admit`: a device that fails a test on one is tried on the next.
 
 use std::fmt;
 
