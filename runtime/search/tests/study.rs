@@ -124,7 +124,6 @@ fn proposals() -> impl Strategy<Value = Propose> {
         Just(Propose::Sobol),
         Just(Propose::Grid { points: 2 }),
         Just(Propose::Tpe { startup: 4 }),
-        Just(Propose::Gp { startup: 20 }),
         Just(Propose::CmaEs { population: 5 }),
     ]
 }
@@ -167,6 +166,24 @@ proptest! {
                 prop_assert!(next.contains(&results[stop].0));
             }
         }
+    }
+}
+
+/// A proposal of a Gaussian process costs much, so it has few.
+#[test]
+fn workers_change_no_gaussian_process() {
+    for lag in [0, 3] {
+        let spec = spec(Method::Full, Propose::Gp { startup: 10 }, 16, lag, 1);
+        let (one, _) = run(&spec, 1, 0);
+        let (many, results) = run(&spec, 4, 7);
+        assert_eq!(one.account(), many.account());
+        let mut study = Study::new(spec).expect("a study");
+        for (job, outcome) in &results[..13] {
+            study.advance(&mut |point| allowed(point));
+            study.record(*job, *outcome);
+        }
+        go_on(&mut study, 2, 3);
+        assert_eq!(study.account(), one.account());
     }
 }
 
