@@ -2,10 +2,11 @@
 
 use crate::core::Cx;
 use crate::expr::Scope;
+use crate::primitives::Primitive;
 use crate::types::Hidden;
-use crate::value::{Block, Callee, Eval, Loc, Reported, Value};
+use crate::value::{Block, Callee, Eval, Loc, Made, Reported, Tensor, Value};
 use mmh_diag::{Code, Diagnostic, suggest};
-use mmh_syntax::ast::{Arg, BlockKind, Call, Expr, Name, Path};
+use mmh_syntax::ast::{Arg, BlockKind, Call, Expr, Name, Path, Type};
 
 /// One argument: evaluated already, or still to be read as what its place asks for.
 #[derive(Clone, Debug)]
@@ -32,6 +33,16 @@ pub(crate) struct Bound<'p, 's> {
     /// Named arguments that are names of axes or columns.
     pub(crate) extra: Vec<(&'p Name, &'p Expr)>,
     pub(crate) scope: &'s Scope,
+}
+
+/// How the arguments of a call have found their settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Binding {
+    Whole,
+    /// They have, and the value that flows in is in error already.
+    Poisoned,
+    /// One has not, and that is reported.
+    Failed,
 }
 
 impl<'p> Bound<'p, '_> {
@@ -143,7 +154,7 @@ impl<'p> Cx<'p> {
                 let Some(primitive) = crate::primitives::TABLE.get(index) else {
                     return Err(Reported);
                 };
-                let (bound, poison) = self.bind(
+                let (bound, binding) = self.bind(
                     name,
                     primitive.params,
                     primitive.extra,
@@ -151,11 +162,13 @@ impl<'p> Cx<'p> {
                     piped,
                     scope,
                     loc,
-                )?;
-                if poison {
-                    return Err(Reported);
+                );
+                if binding != Binding::Whole {
+                    self.probe(primitive, &bound);
+                    return self.kept(primitive.keeps(), primitive.params.first(), &bound);
                 }
-                self.call_primitive(primitive, &bound, key)
+                let value = self.call_primitive(primitive, &bound, key);
+                value.or_else(|_| self.kept(primitive.keeps(), primitive.params.first(), &bound))
             }
             Callee::Declared(index) => {
                 let program = self.program;
@@ -173,17 +186,59 @@ impl<'p> Cx<'p> {
                     .copied()
                     .filter(|n| !given.contains(n))
                     .collect();
-                let (mut bound, poison) = self.bind(name, &open, false, args, piped, scope, loc)?;
+                let (mut bound, binding) = self.bind(name, &open, false, args, piped, scope, loc);
                 for (name, value) in block.given.iter() {
                     bound
                         .given
                         .push((name.clone(), Given::Value(value.clone(), loc)));
                 }
-                if poison {
-                    return Err(Reported);
-                }
-                self.unfold(index, declared, source, &bound, key)
+                let value = match binding {
+                    Binding::Whole => self.unfold(index, declared, source, &bound, key),
+                    Binding::Poisoned => {
+                        let _ = self.arguments(declared, source, &bound);
+                        Err(Reported)
+                    }
+                    Binding::Failed => Err(Reported),
+                };
+                let keeps = keeps(declared) && !self.misdeclared.contains(&index);
+                value.or_else(|_| self.kept(keeps, names.first(), &bound))
             }
+        }
+    }
+
+    /// What flows out of a call that failed, if that is sure to have the shape of what flowed in.
+    fn kept(&mut self, keeps: bool, first: Option<&&str>, bound: &Bound<'p, '_>) -> Eval<Value> {
+        let given = first.and_then(|first| bound.get(first));
+        match given {
+            Some(Given::Value(Value::Tensor(tensor), _)) if keeps && !self.emit => {
+                self.assumed = true;
+                Ok(Value::Tensor(Tensor {
+                    made: Made::Plain,
+                    ..tensor.clone()
+                }))
+            }
+            _ => Err(Reported),
+        }
+    }
+
+    /// Finds the mistakes in the arguments of a call that is not made.
+    fn probe(&mut self, primitive: &Primitive, bound: &Bound<'p, '_>) {
+        for (name, given) in &bound.given {
+            let Given::Expr(expr, _) = given else {
+                continue;
+            };
+            let _ = match name.as_str() {
+                "block" => self.block_value(expr, bound.scope).map(|_| ()),
+                name if NAMES.contains(&name) => Ok(()),
+                _ => self.expr(expr, bound.scope).map(|_| ()),
+            };
+        }
+        for (_, expr) in &bound.extra {
+            let _ = match primitive.name {
+                "map" => self.block_value(expr, bound.scope).map(|_| ()),
+                "rename" => Ok(()),
+                _ => self.expr(expr, bound.scope).map(|_| ()),
+            };
         }
     }
 
@@ -269,7 +324,7 @@ impl<'p> Cx<'p> {
         }
     }
 
-    /// Gives every argument its setting. The flag says that a piped value is already in error.
+    /// Gives every argument its setting.
     #[expect(clippy::too_many_arguments, reason = "a call has these parts")]
     pub(crate) fn bind<'s>(
         &mut self,
@@ -280,7 +335,7 @@ impl<'p> Cx<'p> {
         piped: Option<Eval<(Value, Loc)>>,
         scope: &'s Scope,
         loc: Loc,
-    ) -> Eval<(Bound<'p, 's>, bool)> {
+    ) -> (Bound<'p, 's>, Binding) {
         let mut bound = Bound {
             name: name.to_string(),
             loc,
@@ -307,7 +362,10 @@ impl<'p> Cx<'p> {
                 }
             },
             Some(Err(Reported)) => {
-                free.next();
+                if let Some(first) = free.next() {
+                    let given = Given::Value(Value::Error, loc);
+                    bound.given.push(((*first).to_string(), given));
+                }
                 poison = true;
             }
             None => {}
@@ -359,11 +417,12 @@ impl<'p> Cx<'p> {
                 failed = true;
             }
         }
-        if failed {
-            Err(Reported)
-        } else {
-            Ok((bound, poison))
-        }
+        let binding = match (failed, poison) {
+            (true, _) => Binding::Failed,
+            (false, true) => Binding::Poisoned,
+            (false, false) => Binding::Whole,
+        };
+        (bound, binding)
     }
 
     pub(crate) fn unknown_setting(&mut self, owner: &str, given: &Name, params: &[&str]) {
@@ -388,6 +447,20 @@ impl<'p> Cx<'p> {
             diagnostic = diagnostic.fix(format!("write `{near}`"), given.span, near);
         }
         self.report(diagnostic);
+    }
+}
+
+/// Settings of primitives that take words, which are no values.
+const NAMES: &[&str] = &[
+    "over", "from", "along", "shape", "into", "with", "axis", "axes", "key", "causal", "init",
+];
+
+/// Whether what a block gives has the shape of what flows into it.
+fn keeps(block: &mmh_syntax::ast::Block) -> bool {
+    let first = block.params.first().map(|param| param.name.text.as_str());
+    match &block.returns {
+        Some(Type::Like { of, .. }) => of.single().map(|of| of.text.as_str()) == first,
+        Some(Type::Named { .. } | Type::Missing(_)) | None => false,
     }
 }
 

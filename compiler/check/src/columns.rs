@@ -384,8 +384,12 @@ impl<'p> Cx<'p> {
             return Ok((0..wanted).map(|n| n.to_string()).collect());
         }
         if found.len() as i128 != wanted {
+            let declared = match wanted {
+                1 => "1 class is".to_owned(),
+                _ => format!("{wanted} classes are"),
+            };
             let message = format!(
-                "`{}` holds {} different values, and {wanted} classes are declared",
+                "`{}` holds {} different values, and {declared} declared",
                 fact.name,
                 found.len()
             );

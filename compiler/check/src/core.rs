@@ -97,6 +97,10 @@ pub(crate) struct Cx<'p> {
     pub(crate) augmenting: Option<Augmenting>,
     pub(crate) losses: Vec<LossParts>,
     pub(crate) poisoned: BTreeSet<usize>,
+    /// Blocks that do not give the shape they declare.
+    pub(crate) misdeclared: BTreeSet<usize>,
+    /// A value was taken as its declaration says, since what makes it is wrong.
+    pub(crate) assumed: bool,
     /// The type of a place as the first call gives it, or, until there is one, as the signature of its block does.
     pub(crate) hovers: Option<BTreeMap<Loc, Hover>>,
     /// The first type noted of a place: in a block, the one that its signature alone gives.
@@ -155,6 +159,8 @@ impl<'p> Cx<'p> {
             augmenting: None,
             losses: Vec::new(),
             poisoned: BTreeSet::new(),
+            misdeclared: BTreeSet::new(),
+            assumed: false,
             hovers: None,
             types: BTreeMap::new(),
             flows: BTreeMap::new(),
@@ -184,6 +190,7 @@ impl<'p> Cx<'p> {
         let diagnostic = self.moved(diagnostic);
         if let Some(label) = diagnostic.primary()
             && self.diagnostics.len() < MOST_DIAGNOSTICS
+            && !self.program.broken.hides(&diagnostic)
             && self
                 .seen
                 .insert((diagnostic.code, label.source, label.span))

@@ -3,11 +3,10 @@
 use crate::core::Cx;
 use crate::data::DataSet;
 use crate::later;
-use crate::program::Program;
 use crate::search;
 use crate::section::Choice;
 use crate::value::{Loc, Value};
-use crate::world::{DataFacts, World};
+use crate::world::DataFacts;
 use crate::{metrics, optimise, primitives, source, space, train, types, value};
 use mmh_ir::plan::{Part, Role};
 use mmh_syntax::ast::{Block, BlockKind, SectionKind};
@@ -32,21 +31,6 @@ impl Notes {
             flows: std::mem::take(&mut cx.flows),
             data: data.iter().map(|d| (d.span, d.facts.clone())).collect(),
         }
-    }
-
-    /// Notes on a text that cannot be read whole, for the moment in which it is being written. What its parts mean is good
-    /// enough to show, but no ground for a diagnostic.
-    pub(crate) fn of_broken(program: &Program, world: &dyn World) -> Self {
-        let mut cx = Cx::new(program, vec![]);
-        cx.hovers = Some(BTreeMap::new());
-        source::load(&mut cx, world);
-        cx.check_blocks();
-        let trainings: Vec<usize> = program.sections(SectionKind::Train).map(|t| t.0).collect();
-        for declared in trainings {
-            let _ = cx.check_train(declared);
-        }
-        let data = std::mem::take(&mut cx.data);
-        Self::new(&mut cx, &data)
     }
 }
 
@@ -132,7 +116,7 @@ impl<'p> Cx<'p> {
 
     /// Notes a model's number of parameters where its signature alone gives their sizes.
     pub(crate) fn count_parameters(&mut self, block: &Block) {
-        if block.kind != BlockKind::Model || self.vague {
+        if block.kind != BlockKind::Model || self.vague || self.assumed {
             return;
         }
         let parameters = self.state.iter().filter(|s| s.role == Role::Parameter);

@@ -282,7 +282,7 @@ impl<'p> Cx<'p> {
     }
 
     pub(crate) fn unknown_name<T>(&mut self, name: &Name, scope: &Scope) -> Eval<T> {
-        if self.is_full() {
+        if self.is_full() || self.program.broken.may_declare(self.source, &name.text) {
             return Err(Reported);
         }
         let mut known: Vec<String> = scope.names.iter().map(|(n, _)| n.clone()).collect();
@@ -304,6 +304,9 @@ impl<'p> Cx<'p> {
         let Some(declared) = self.program.declared.get(index) else {
             return Err(Reported);
         };
+        if self.program.broken.is_unsure(index) {
+            return Err(Reported);
+        }
         match declared.item.as_ref() {
             Item::Let(_) => self.top_let(index, name),
             Item::Block(_) => Ok(Value::Block(Block {

@@ -46,7 +46,9 @@ impl<'p> Cx<'p> {
             call: crate::value::Loc::default(),
         });
         inner.enter_root(&block.name.text);
-        let checked = inner.generic_body(block);
+        inner.poisoned.clone_from(&self.poisoned);
+        inner.misdeclared.clone_from(&self.misdeclared);
+        let checked = inner.generic_body(index, block);
         if checked.is_ok() {
             inner.count_parameters(block);
         }
@@ -65,12 +67,14 @@ impl<'p> Cx<'p> {
             self.report(diagnostic);
         }
         self.tentative.extend(tentative);
-        if checked.is_err() && self.diagnostics.len() > before {
+        self.misdeclared
+            .extend(std::mem::take(&mut inner.misdeclared));
+        if (checked.is_err() || inner.assumed) && self.diagnostics.len() > before {
             self.poisoned.insert(index);
         }
     }
 
-    fn generic_body(&mut self, block: &'p Block) -> Eval<()> {
+    fn generic_body(&mut self, index: usize, block: &'p Block) -> Eval<()> {
         let mut scope = Scope::default();
         let hidden = hidden(block.kind);
         let (tensors, numbers): (Vec<_>, Vec<_>) = block
@@ -100,7 +104,11 @@ impl<'p> Cx<'p> {
         };
         let value = self.body(&block.body, &mut scope, &block.name.text)?;
         if let Some((ty, expected)) = expected {
-            self.check_result(block, ty, &expected, value)?;
+            let checked = self.check_result(block, ty, &expected, value);
+            if checked.is_err() {
+                self.misdeclared.insert(index);
+            }
+            checked?;
         }
         Ok(())
     }

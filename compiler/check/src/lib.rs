@@ -10,6 +10,7 @@
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod arguments;
+mod broken;
 mod call;
 mod choices;
 mod columns;
@@ -96,16 +97,16 @@ fn check_choices(
 ) -> Checked {
     let (program, mut diagnostics) = program::load(world, main, overrides);
     let sources = program.sources.clone();
-    if diagnostics.iter().any(Diagnostic::is_error) {
-        // What a broken text means is a guess, and a mistake found in a guess would mislead.
-        let notes = editor::Notes::of_broken(&program, world);
+    let unread = |d: &Diagnostic| d.code == Code::LimitTooLarge && d.is_error();
+    if diagnostics.iter().any(unread) {
         return Checked {
             recipe: None,
             diagnostics,
             sources,
-            notes,
+            notes: editor::Notes::default(),
         };
     }
+    let whole = !diagnostics.iter().any(Diagnostic::is_error);
     let mut cx = Cx::new(&program, vec![]);
     cx.hovers = Some(std::collections::BTreeMap::new());
     let seed = seed(&mut cx);
@@ -134,7 +135,7 @@ fn check_choices(
     for site in space::sites(&program) {
         let _ = cx.check_space(&site);
     }
-    if every_choice && !cx.diagnostics.iter().any(Diagnostic::is_error) {
+    if every_choice && whole && !cx.diagnostics.iter().any(Diagnostic::is_error) {
         generic::check_choices(&mut cx, &trainings);
     }
     diagnostics.append(&mut cx.diagnostics);
@@ -208,7 +209,7 @@ fn section_list(program: &program::Program, kind: SectionKind) -> Vec<usize> {
 fn seed(cx: &mut Cx<'_>) -> Option<[u8; 32]> {
     let Some((value, span)) = cx.program.seed() else {
         let trains = cx.program.sections(SectionKind::Train).next().is_some();
-        if trains {
+        if trains && !cx.program.broken.is_adrift() {
             let at = Span::at(0);
             let _: value::Eval<()> = cx.fail_at(
                 Code::SeedMissing,

@@ -147,7 +147,7 @@ impl<'p> Cx<'p> {
                         .strip_prefix(&text)
                         .is_some_and(|r| r.starts_with('.'))
             });
-            if !there && !self.state.is_empty() {
+            if !there && !self.state.is_empty() && !self.assumed {
                 return self.no_parameter(&text, loc);
             }
             all.push(text);

@@ -1,5 +1,6 @@
 //! The files of a recipe, read and named: what every name of every file declares.
 
+use crate::broken::Broken;
 use crate::core::MOST_DIAGNOSTICS;
 use crate::value::Loc;
 use crate::world::{TextFault, World};
@@ -39,6 +40,8 @@ pub(crate) struct Program {
     library: usize,
     /// Every expression's place, sorted: an origin is an index.
     pub(crate) places: Vec<Loc>,
+    /// What could not be read, and what is uncertain with it.
+    pub(crate) broken: Broken,
 }
 
 /// The standard library, which never changes while the program runs: read once.
@@ -117,6 +120,9 @@ impl Loader<'_> {
         let id = SourceId(self.program.sources.len() as u32);
         let parsed = mmh_syntax::parse_source(id, &text);
         let file = parsed.file();
+        let items = (self.program.declared.len(), file.items.as_slice());
+        let broken = &mut self.program.broken;
+        broken.read((id, &text), items, &parsed.diagnostics);
         self.diagnostics.extend(parsed.diagnostics);
         self.program.sources.push(SourceText {
             path: path.into(),
@@ -154,7 +160,7 @@ impl Loader<'_> {
             self.program.declared.push(Declared { source: id, item });
             let Some(name) = name else { continue };
             match self.program.own(id, &name.text) {
-                Some(first) => self.duplicate(id, &name.text, name.span, first),
+                Some(first) => self.duplicate(id, &name, [first, index]),
                 None => self.program.declare(id, name.text, index),
             }
         }
@@ -167,13 +173,19 @@ impl Loader<'_> {
         id
     }
 
-    fn duplicate(&mut self, id: SourceId, name: &str, span: Span, first: usize) {
+    fn duplicate(&mut self, id: SourceId, name: &Name, [first, second]: [usize; 2]) {
+        self.program.broken.doubt(first);
+        if self.program.broken.is_torn(first) || self.program.broken.is_torn(second) {
+            return;
+        }
         let before = self.program.declared.get(first);
         let place = before.and_then(|d| Some((d.source, d.item.name()?.span)));
-        let mut diagnostic =
-            Diagnostic::error(Code::NameDuplicate, format!("`{name}` is declared twice"))
-                .at(id, span, "again here")
-                .help("give one of them another name");
+        let mut diagnostic = Diagnostic::error(
+            Code::NameDuplicate,
+            format!("`{}` is declared twice", name.text),
+        )
+        .at(id, name.span, "again here")
+        .help("give one of them another name");
         if let Some((source, span)) = place {
             diagnostic = diagnostic.and(source, span, "first here");
         }
@@ -183,14 +195,22 @@ impl Loader<'_> {
     fn import(&mut self, id: SourceId, it: &mmh_syntax::ast::Use) {
         let Some(file) = &it.file else { return };
         let Some(from) = self.used(id, &file.value, file.span) else {
+            for name in &it.names {
+                self.program.broken.lose(id, &name.text);
+            }
             return;
         };
         for name in &it.names {
             if is_private(&name.text) {
                 self.private(id, &file.value, name, from);
+                self.program.broken.lose(id, &name.text);
                 continue;
             }
             let Some(index) = self.program.own(from, &name.text) else {
+                self.program.broken.lose(id, &name.text);
+                if self.program.broken.may_declare(from, &name.text) {
+                    continue;
+                }
                 let mut known = self.program.names_of(from);
                 known.retain(|known| !is_private(known));
                 let mut diagnostic = Diagnostic::error(
@@ -205,7 +225,7 @@ impl Loader<'_> {
                 continue;
             };
             match self.program.own(id, &name.text) {
-                Some(first) => self.duplicate(id, &name.text, name.span, first),
+                Some(first) => self.duplicate(id, name, [first, index]),
                 None => self.program.declare(id, name.text.clone(), index),
             }
         }

@@ -120,6 +120,9 @@ impl<'p> Cx<'p> {
             .get("where")
             .map_or(Ok(true), |field| self.holds(field));
         if crate::space::sites(self.program).is_empty() {
+            if !self.program.broken.is_empty() {
+                return Err(Reported);
+            }
             let help = "write a space behind a value: `lr = 3e-3 ~ log(3e-4 .. 3e-2)`";
             return self.fail_at(
                 Code::SearchNoSpace,
@@ -220,8 +223,8 @@ impl<'p> Cx<'p> {
         let (which, bound) = self.chosen(&field.value, METHODS, "method of search", &scope)?;
         let name = METHODS.get(which).map_or("", |(name, _)| name);
         let rungs = match name {
-            "full" => Vec::new(),
-            _ => self.rungs(&bound, train)?,
+            "full" => Ok(Vec::new()),
+            _ => self.rungs(&bound, train),
         };
         let method = match name {
             "halving" => Method::Halving {
@@ -244,7 +247,7 @@ impl<'p> Cx<'p> {
             }
             _ => Method::Full,
         };
-        Ok((method, rungs))
+        Ok((method, rungs?))
     }
 
     fn proposals(&mut self, field: &'p Field) -> Eval<Propose> {
@@ -424,6 +427,9 @@ impl<'p> Cx<'p> {
         let [head, which, ..] = path.names.as_slice() else {
             return self.fail(Code::SettingType, loc, "a search follows one figure", help);
         };
+        if self.program.is_lost(self.source, &head.text) {
+            return Err(Reported);
+        }
         let Some(declared) = self.program.find(self.source, &head.text) else {
             self.name_value(head, &Scope::default())?;
             return Err(Reported);
@@ -480,6 +486,9 @@ impl<'p> Cx<'p> {
     /// The training whose best model `tune.best` is, if `name` is a search.
     pub(crate) fn searched_by(&mut self, name: &Name) -> Option<&'p Name> {
         let declared = self.program.find(self.source, &name.text)?;
+        if self.program.broken.is_unsure(declared) {
+            return None;
+        }
         let (section, _) = self.section(declared)?;
         if section.kind != SectionKind::Search {
             return None;

@@ -1,6 +1,6 @@
 //! What all sections share: closed settings, calls out of a closed list, numbers with units.
 
-use crate::call::{Bound, nearest};
+use crate::call::{Binding, Bound, nearest};
 use crate::core::Cx;
 use crate::expr::Scope;
 use crate::value::{Eval, Loc, Reported, UnitKind, Value};
@@ -127,8 +127,10 @@ impl<'p> Cx<'p> {
             );
         };
         let params = choices.get(index).map_or(&[][..], |c| c.1);
-        let (bound, _) = self.bind(name, params, false, args, None, scope, at)?;
-        Ok((index, bound))
+        match self.bind(name, params, false, args, None, scope, at) {
+            (bound, Binding::Whole) => Ok((index, bound)),
+            _ => Err(Reported),
+        }
     }
 
     /// A length of time in steps; `per_epoch` is 0 where epochs are not known.

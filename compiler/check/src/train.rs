@@ -7,7 +7,7 @@ use crate::section::Settings;
 use crate::value::{Eval, Reported, Rows, UnitKind, Value};
 use mmh_diag::{Code, Diagnostic, SourceId};
 use mmh_ir::plan::{Named, Part};
-use mmh_syntax::ast::{Expr, Field, Section};
+use mmh_syntax::ast::{Expr, Field, Name, Section};
 
 pub(crate) const TRAIN: &[&str] = &[
     "rows",
@@ -89,6 +89,7 @@ impl<'p> Cx<'p> {
             let scope = self.forward_scope(&name, &settings, rows, loss_field.is_ok());
             if loss_field.is_ok()
                 && self.loss_value(&settings, &scope).is_ok()
+                && !self.assumed
                 && self
                     .state
                     .iter()
@@ -182,8 +183,9 @@ impl<'p> Cx<'p> {
     ) -> Eval<(Rows, u64, u64)> {
         let help = "write `rows = digits.train |> shuffle |> batch(64)`";
         let field = self.required(settings, section, name, "rows", Code::SettingMissing, help)?;
-        let rows = self.rows_of(field)?;
+        let mut rows = self.rows_of(field)?;
         let loc = self.at(field.value.span());
+        // What is computed of the rows is checked all the same.
         if rows.part == Some(Part::Test) {
             let diagnostic =
                 Diagnostic::error(Code::DataTestLeak, "training would see the test rows")
@@ -193,15 +195,17 @@ impl<'p> Cx<'p> {
                         "these rows are for the last measurement only",
                     )
                     .help("train on `.train`");
-            return Err(self.report(diagnostic));
+            self.report(diagnostic);
+            rows.part = Some(Part::Train);
         }
         let Some(size) = rows.batch else {
-            return self.fail(
+            let _: Eval<()> = self.fail(
                 Code::SettingMissing,
                 loc,
                 "`rows` does not say how many make a step",
                 "add `|> batch(64)`",
             );
+            return Ok((rows, 0, 0));
         };
         let count = self
             .data
@@ -338,10 +342,12 @@ impl<'p> Cx<'p> {
             self.metric_names(field);
         }
         let (training, best) = model?;
-        let (rows, _) = (rows?, metrics?);
         let Some(number) = trainings.iter().position(|t| *t == training) else {
+            self.metric_names(metrics?);
+            self.mapped(&rows?);
             return Err(Reported);
         };
+        let (rows, _) = (rows?, metrics?);
         self.purpose(training, Some(declared), Purpose::Evaluate(0))?;
         let part = rows.part.unwrap_or(Part::Test);
         Ok(Evaluate {
@@ -352,6 +358,17 @@ impl<'p> Cx<'p> {
             part,
             rows: self.data.get(rows.data).map_or(0, |d| d.rows_in(part)),
         })
+    }
+
+    /// Applies the maps of rows where there is no model to measure.
+    fn mapped(&mut self, rows: &Rows) {
+        for (column, _, loc) in &rows.maps {
+            let name = Name {
+                text: column.clone(),
+                span: loc.span,
+            };
+            let _ = self.rows_column(rows, &name);
+        }
     }
 
     /// `fit.best` or `fit.last`.

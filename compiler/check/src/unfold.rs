@@ -89,18 +89,41 @@ impl<'p> Cx<'p> {
         let hidden = hidden(block.kind);
         self.bind_params(&block.name.text, values, scope, hidden)?;
         self.bind_defaults(&block.params, scope)?;
-        if self.poisoned.contains(&index) {
-            return Err(Reported);
-        }
         let expected = match &block.returns {
             Some(ty) => Some(self.expected(ty, scope, hidden)?),
             None => None,
         };
-        let value = self.body(&block.body, scope, &block.name.text)?;
-        match (&block.returns, expected) {
-            (Some(ty), Some(expected)) => self.check_result(block, ty, &expected, value),
-            _ => Ok(value),
+        let value = match self.poisoned.contains(&index) {
+            true => Err(Reported),
+            false => self.body(&block.body, scope, &block.name.text),
+        };
+        match (&block.returns, expected, value) {
+            (Some(_), Some(expected), Err(Reported)) => self.assume(index, expected),
+            (Some(ty), Some(expected), Ok(value)) => {
+                let checked = self.check_result(block, ty, &expected, value);
+                if checked.is_err() {
+                    self.misdeclared.insert(index);
+                }
+                checked
+            }
+            (_, _, value) => value,
         }
+    }
+
+    /// What a block declares to give, where a mistake keeps it from being made.
+    fn assume(&mut self, index: usize, expected: crate::types::Expected) -> Eval<Value> {
+        if self.emit || self.misdeclared.contains(&index) {
+            return Err(Reported);
+        }
+        self.assumed = true;
+        let loc = self.here.last().copied().unwrap_or_default();
+        Ok(Value::Tensor(Tensor {
+            id: mmh_ir::ValueId(0),
+            dtype: expected.dtype,
+            dims: expected.dims,
+            classes: expected.classes.map(|classes| (classes, loc)),
+            made: crate::value::Made::Plain,
+        }))
     }
 
     pub(crate) fn arguments(

@@ -1,7 +1,7 @@
 //! Literate tests: every `.md` file beside this one holds recipes and what is said about them.
 //!
-//! A section is a heading, a recipe in ` ```mmh ` (or edits of an example in ` ```edit NAME `: lines `- old` and `+ new`), and
-//! the diagnostics in ` ```text `, one a line: `line: code: message / help`. `ok` means none.
+//! A section is a heading, a recipe in ` ```mmh ` (or edits of an example in ` ```edit NAME `: a line
+//! `- old` and below it the lines `+ new` that replace it), and the diagnostics in ` ```text `, one a line: `line: code: message / help`. `ok` means none.
 
 mod common;
 
@@ -48,15 +48,18 @@ fn edited(name: &str, edits: &str, title: &str) -> String {
         .join("../../examples")
         .join(name);
     let mut text = std::fs::read_to_string(path).unwrap();
-    let mut old = None;
-    for line in edits.lines() {
-        if let Some(from) = line.strip_prefix("- ") {
-            old = Some(from);
-        } else if let (Some(to), Some(from)) = (line.strip_prefix('+'), old) {
-            assert!(text.contains(from), "{title}: `{from}` is not in {name}");
-            text = text.replacen(from, to.trim_start_matches(' '), 1);
-            old = None;
+    let mut lines = edits.lines().peekable();
+    while let Some(line) = lines.next() {
+        let Some(from) = line.strip_prefix("- ") else {
+            continue;
+        };
+        assert!(text.contains(from), "{title}: `{from}` is not in {name}");
+        let first = lines.next().and_then(|line| line.strip_prefix('+'));
+        let mut to = first.unwrap_or("").trim_start_matches(' ').to_owned();
+        while let Some(more) = lines.next_if(|line| line.starts_with('+')) {
+            to = to + "\n" + more[1..].strip_prefix(' ').unwrap_or("");
         }
+        text = text.replacen(from, &to, 1);
     }
     text
 }

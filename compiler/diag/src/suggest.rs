@@ -9,7 +9,7 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         _ => length / 3,
     };
     let lower = word.to_lowercase();
-    let mut best: Option<(usize, &'a str)> = None;
+    let mut best: Option<([usize; 2], &'a str)> = None;
     for candidate in candidates {
         // Lengths alone tell most candidates apart; thousands are asked about.
         let differs = candidate.len().abs_diff(word.len()) > allowed;
@@ -17,9 +17,9 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         if candidate.is_ascii() && word.is_ascii() && differs && !prefix {
             continue;
         }
-        let distance = distance_or_prefix(&lower, &candidate.to_lowercase());
-        if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
-            best = Some((distance, candidate));
+        let found @ [first, _] = distances(&lower, &candidate.to_lowercase());
+        if first <= allowed && best.is_none_or(|(least, _)| found < least) {
+            best = Some((found, candidate));
         }
     }
     best.map(|(_, candidate)| candidate)
@@ -31,12 +31,14 @@ fn same_start(lower: &str, candidate: &str) -> bool {
     pairs.all(|(a, b)| a == b.to_ascii_lowercase())
 }
 
-/// A shared beginning of four letters or more counts as one slip: `learn` for `learning_rate`.
-fn distance_or_prefix(word: &str, candidate: &str) -> usize {
+/// The slips, and the letters that differ, which tell apart what has as many: a shared beginning of four letters or more
+/// counts as one slip, `learn` for `learning_rate`.
+fn distances(word: &str, candidate: &str) -> [usize; 2] {
     let distance = edit_distance(word, candidate);
     let shorter = word.len().min(candidate.len());
     let prefix = shorter >= 4 && (candidate.starts_with(word) || word.starts_with(candidate));
-    if prefix { distance.min(1) } else { distance }
+    let slips = if prefix { distance.min(1) } else { distance };
+    [slips, distance]
 }
 
 /// How many letters must be inserted, deleted, replaced or swapped with their neighbour (optimal string alignment).

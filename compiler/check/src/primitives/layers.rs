@@ -2,7 +2,7 @@
 
 use super::shape::named_sizes;
 use super::window::{Padding, contracted, looked_up, padding, small, windows};
-use crate::call::{Bound, Given};
+use crate::call::{Binding, Bound, Given};
 use crate::core::{Cx, Mode};
 use crate::poly::Poly;
 use crate::value::{Dim, Eval, Loc, Reported, Tensor, Value};
@@ -54,7 +54,10 @@ fn spread<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>, default: Spread) -> Eval<S
         "uniform" => &["bound"],
         _ => &[],
     };
-    let (inner, _) = cx.bind(name, setting, false, args, None, bound.scope, loc)?;
+    let (inner, binding) = cx.bind(name, setting, false, args, None, bound.scope, loc);
+    if binding != Binding::Whole {
+        return Err(Reported);
+    }
     match name {
         "zeros" => Ok(Spread::Constant(0.0)),
         "ones" => Ok(Spread::Constant(1.0)),

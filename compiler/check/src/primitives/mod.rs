@@ -34,6 +34,15 @@ pub(crate) struct Primitive {
     pub(crate) run: Run,
 }
 
+impl Primitive {
+    /// Whether what it gives has the shape of what flows in.
+    pub(crate) fn keeps(&self) -> bool {
+        let first = self.params.first().copied().unwrap_or("");
+        let result = self.signature.rsplit_once("-> like ");
+        result.is_some_and(|(_, like)| like == first)
+    }
+}
+
 macro_rules! table {
     ($($name:literal [$($param:literal),*] $(+ $flag:ident)* : $signature:literal $doc:literal => $run:path;)*) => {
         /// Every primitive.
