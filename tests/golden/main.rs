@@ -3,6 +3,8 @@
 //! `hashes.txt` holds a line for each case below. `MMH_BLESS=1` writes it anew; a change of it is a change of bits, and
 //! needs a new edition of the numerics contract once a version is released.
 
+#[cfg(feature = "gpu")]
+mod gpu;
 #[path = "../run/support.rs"]
 mod support;
 mod tiny;
@@ -103,20 +105,29 @@ fn chars() {
     case.check(&examples().join("chars.mmh"));
 }
 
+/// What leaves few rows of the texts.
+const CHARS_FEW: [&str; 2] = [
+    "gospels.split=sequential(train = 99.8%, valid = 0.1%, test = 0.1%)",
+    "fit.rows=gospels.train |> shuffle |> batch(4)",
+];
+
 /// The same model on few rows, where the slow devices follow.
 #[test]
 fn chars_on_few_rows() {
     let case = Case {
         name: "chars-few",
         limit: "1 step",
-        set: &[
-            "gospels.split=sequential(train = 99.8%, valid = 0.1%, test = 0.1%)",
-            "fit.rows=gospels.train |> shuffle |> batch(4)",
-        ],
+        set: &CHARS_FEW,
         everywhere: true,
     };
     case.check(&examples().join("chars.mmh"));
 }
+
+/// What leaves few rows of MNIST.
+const MNIST_FEW: [&str; 2] = [
+    "mnist.split=files(train = 99.9%, valid = 0.1%)",
+    "final.rows=mnist.valid",
+];
 
 /// The files are not in the repository: they are looked for in `MMH_MNIST`, then where the recipe has them.
 #[test]
@@ -136,10 +147,7 @@ fn mnist_on_few_rows() {
     let case = Case {
         name: "mnist-few",
         limit: "1 step",
-        set: &[
-            "mnist.split=files(train = 99.9%, valid = 0.1%)",
-            "final.rows=mnist.valid",
-        ],
+        set: &MNIST_FEW,
         everywhere: true,
     };
     case.check(&place.path("mnist.mmh"));

@@ -6,14 +6,14 @@ use mmh_ir::{DType, MapOp, RandomKind, ReduceKind};
 use serde_json::Value;
 use std::path::PathBuf;
 
-const NAMES: [(&str, &str); 3] = [
+pub(crate) const NAMES: [(&str, &str); 3] = [
     ("picture", "tiny-picture"),
     ("table", "tiny-table"),
     ("words", "tiny-words"),
 ];
 
 /// The recipe of that name.
-fn recipe(name: &str) -> PathBuf {
+pub(crate) fn recipe(name: &str) -> PathBuf {
     support::examples()
         .join("../tests/golden-tiny")
         .join(format!("{name}.mmh"))

@@ -59,6 +59,7 @@ fn the_runtime_never_links_the_front_half() {
         "mmh-interpret",
         "mmh-cpu",
         "mmh-gpu",
+        "mmh-vectors",
         "mmh-lower",
         "mmh-data",
         "mmh-numerics",

@@ -151,6 +151,10 @@ pub(crate) struct DeviceArgs {
     /// The device
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,
+    /// A drill: the graphics processor is given up after so many training steps
+    #[cfg(feature = "gpu")]
+    #[arg(long, value_name = "N", hide = true)]
+    pub(crate) lose_gpu_after: Option<u64>,
 }
 
 /// `mmhc proof`.
@@ -289,6 +293,9 @@ pub(crate) struct LockArgs {
 /// `mmhc devices`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DevicesArgs {
+    /// Test and measure graphics processors anew, whatever is remembered of them
+    #[arg(long)]
+    pub(crate) anew: bool,
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,

@@ -35,16 +35,53 @@ pub(crate) fn choose(
             Some(trace) => Box::new(cpu(args).traced(Arc::clone(trace))),
             None => Box::new(cpu(args)),
         }),
-        DeviceName::Gpu => {
-            let message = "GPUs are not in this version";
-            let help = "leave `--device` away: the bits are the same on every device";
+        DeviceName::Gpu if trace.is_some() => {
+            let message =
+                "`--profile` measures the processor's steps, not those of a graphics processor";
+            let help = "leave `--device gpu` away: the bits are the same on every device";
             Err(Failure::of(
                 Finding::error(Code::CapabilityNotYet, message, help),
                 json,
                 Exit::Fault,
             ))
         }
+        DeviceName::Gpu => gpu(args, json),
     }
+}
+
+/// The fastest admitted graphics processor, with the processor standing by.
+#[cfg(feature = "gpu")]
+fn gpu(args: &DeviceArgs, json: bool) -> Result<Box<dyn Device>, Failure> {
+    let best = crate::gpu::best().and_then(|looked| looked.verdict);
+    best.map(|gpu| with_standby(gpu, args)).map_err(|reason| {
+        let message = format!("no graphics processor may be used: {reason}");
+        let help = "leave `--device` away: the bits are the same on every device; `mmhc devices` lists what there is";
+        Failure::of(Finding::error(Code::RunDevice, message, help), json, Exit::Device)
+    })
+}
+
+#[cfg(not(feature = "gpu"))]
+fn gpu(_: &DeviceArgs, json: bool) -> Result<Box<dyn Device>, Failure> {
+    let message = "this mmhc was built without graphics processors";
+    let help = "build it with `cargo build --release -p mmhc`, which has them; or leave `--device` away: the bits are the same on every device";
+    let finding = Finding::error(Code::CapabilityNotYet, message, help);
+    Err(Failure::of(finding, json, Exit::Fault))
+}
+
+/// A graphics processor; where it fails in mid-run, the processor goes on.
+#[cfg(feature = "gpu")]
+fn with_standby(gpu: mmh_gpu::Gpu, args: &DeviceArgs) -> Box<dyn Device> {
+    let tell = |reason: &str| {
+        system::tell(&format!(
+            "warning: the graphics processor failed ({}); the processor goes on from the last good step, with the same bits\n",
+            reason.trim_end()
+        ));
+    };
+    let first: Box<dyn Device> = match args.lose_gpu_after {
+        Some(steps) => Box::new(crate::gpu::Drill::new(gpu, steps)),
+        None => Box::new(gpu),
+    };
+    Box::new(mmh_gpu::Standby::new(first, Box::new(cpu(args)), tell))
 }
 
 fn cpu(args: &DeviceArgs) -> Cpu {

@@ -38,12 +38,20 @@ pub(crate) fn devices(args: &DevicesArgs) -> Outcome {
     let best = Isa::best(None);
     let all = speed(cores, best);
     let bandwidth = bandwidth(cores);
+    let adapters = adapters(args.anew);
     match args.json {
-        true => system::say(&format!(
-            "{:#}\n",
-            document(&found, best, cores, all, bandwidth)
-        )),
-        false => system::say(&words(&found, best, cores, all, bandwidth)),
+        true => {
+            let mut document = document(&found, best, cores, all, bandwidth);
+            if let Some(devices) = document.get_mut("devices").and_then(Value::as_array_mut) {
+                devices.extend(adapters.iter().map(Adapter::document));
+            }
+            system::say(&format!("{document:#}\n"));
+        }
+        false => {
+            let mut words = words(&found, best, cores, all, bandwidth);
+            words.push_str(&graphics(&adapters));
+            system::say(&words);
+        }
     }
     match all {
         Some(_) => Ok(()),
@@ -55,6 +63,87 @@ pub(crate) fn devices(args: &DevicesArgs) -> Outcome {
             );
             Err(Failure::of(finding, false, Exit::Device))
         }
+    }
+}
+
+/// A graphics processor as it was found.
+struct Adapter {
+    name: String,
+    driver: String,
+    interface: &'static str,
+    software: bool,
+    /// The rung of each operation; or why the device is refused.
+    verdict: Result<String, String>,
+    /// GFLOP/s and GB/s.
+    speed: Option<[f64; 2]>,
+}
+
+#[cfg(feature = "gpu")]
+fn adapters(anew: bool) -> Vec<Adapter> {
+    let found = crate::gpu::all(anew).into_iter();
+    let look = |it: crate::gpu::Looked| Adapter {
+        name: it.adapter.name().to_owned(),
+        driver: it.adapter.driver(),
+        interface: it.adapter.interface(),
+        software: it.adapter.is_software(),
+        speed: it.speed,
+        verdict: it.verdict.map(|gpu| gpu.rungs().to_string()),
+    };
+    found.map(look).collect()
+}
+
+#[cfg(not(feature = "gpu"))]
+fn adapters(_: bool) -> Vec<Adapter> {
+    Vec::new()
+}
+
+/// Lines for people: a graphics processor each, or that there is none.
+fn graphics(adapters: &[Adapter]) -> String {
+    let none = match cfg!(feature = "gpu") {
+        true => "gpu         none: no Vulkan, Metal or Direct3D 12 driver offers one\n",
+        false => "gpu         not in this build of mmhc\n",
+    };
+    match adapters {
+        [] => none.to_owned(),
+        found => found.iter().map(Adapter::words).collect(),
+    }
+}
+
+/// What an admitted graphics processor does.
+const WORK: &str = "whole steps in f32";
+
+impl Adapter {
+    fn document(&self) -> Value {
+        json!({
+            "device": "gpu",
+            "isa": format!("{}: {}", self.interface, self.name),
+            "threads": 1,
+            "driver": self.driver,
+            "software": self.software,
+            "admitted": self.verdict.is_ok(),
+            "for": self.verdict.as_ref().ok().map(|_| WORK),
+            "rung": self.verdict.clone().unwrap_or_else(|refusal| refusal),
+            "gflops": self.speed.map(|[gflops, _]| rounded(gflops)),
+            "gbytes_per_second": self.speed.map(|[_, gbytes]| rounded(gbytes)),
+        })
+    }
+
+    fn words(&self) -> String {
+        let speed = self.speed.map_or(String::new(), |[gflops, gbytes]| {
+            format!(", {gflops:.1} GFLOP/s, {gbytes:.1} GB/s")
+        });
+        let software = match self.software {
+            true => ", played by the processor",
+            false => "",
+        };
+        let verdict = match &self.verdict {
+            Ok(rungs) => format!("admitted for {WORK}: {rungs}"),
+            Err(refusal) => format!("not used: {refusal}"),
+        };
+        format!(
+            "gpu         {} ({}, {}{software}){speed}\n  {verdict}\n",
+            self.name, self.interface, self.driver
+        )
     }
 }
 

@@ -19,6 +19,8 @@ mod facts;
 mod findings;
 mod fmt;
 mod front;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod keys;
 #[expect(
     unreachable_pub,

@@ -234,10 +234,6 @@ fn sections_that_cannot_run_are_refused() {
     place.write("points.mmh", &recipe);
     let workers = ["run", "points.mmh", "--no-search", "--workers", "2"];
     assert!(place.mmhc(&workers).ends(2).err.contains("--workers"));
-    let gpu = place
-        .mmhc(&["run", "points.mmh", "--no-search", "--device", "gpu"])
-        .ends(1);
-    assert!(gpu.err.contains("capability::not-yet"), "{}", gpu.err);
 }
 
 #[test]

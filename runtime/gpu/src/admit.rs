@@ -5,12 +5,12 @@
 use crate::check::{self, Failed, Form, load};
 use crate::core::Core;
 use crate::rungs::{Fault, Operation, Rungs, Way};
-use crate::vectors::{Source, traps};
 use mmh_ir::DType;
 use mmh_lower::kernel::{Instr, Kernel, Kind, Mode, Pattern, Recorder, Reg, Store};
 use mmh_lower::schedule::{Arg, KernelId, Loop, ReduceStep};
 use mmh_lower::view::BufferId;
 use mmh_numerics::{Ops, functions};
+use mmh_vectors::{Source, traps};
 
 /// Words of each operand in the tests of single operations.
 const ELEMENTS: usize = 16_384;

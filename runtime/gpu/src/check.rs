@@ -7,7 +7,6 @@ use crate::core::{Core, Stretch};
 use crate::elementwise;
 use crate::evaluate::registers;
 use crate::reduce;
-use crate::vectors::Source;
 use mmh_ir::DType;
 use mmh_lower::kernel::{Kernel, Kind, Mode, Pattern};
 use mmh_lower::schedule::{
@@ -16,6 +15,7 @@ use mmh_lower::schedule::{
 use mmh_lower::view::BufferId;
 use mmh_numerics::contract::chain_present;
 use mmh_numerics::{NAN_BITS, Ops, Scalar, reduce as fold};
+use mmh_vectors::Source;
 
 /// Elements of a check; more than a workgroup, and no multiple of one.
 const ELEMENTS: usize = 1_000;

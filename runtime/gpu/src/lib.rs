@@ -22,7 +22,6 @@ mod random;
 mod reduce;
 pub mod rungs;
 mod standby;
-mod vectors;
 
 pub use device::{Adapter, Gpu, adapters};
 pub use standby::Standby;

@@ -15,6 +15,8 @@ pub struct Standby {
     second: Arc<dyn Device>,
     failed: Arc<AtomicBool>,
     tell: Arc<Tell>,
+    /// Names of both, for what the second had a part in.
+    names: [String; 2],
 }
 
 impl Standby {
@@ -24,7 +26,12 @@ impl Standby {
         second: Box<dyn Device>,
         tell: impl Fn(&str) + Send + Sync + 'static,
     ) -> Self {
+        let both = |a: &str, b: &str| format!("{a}, then {b}");
         Self {
+            names: [
+                both(first.name(), second.name()),
+                both(first.isa(), second.isa()),
+            ],
             first,
             second: second.into(),
             failed: Arc::default(),
@@ -40,15 +47,27 @@ impl Standby {
 
 impl Device for Standby {
     fn name(&self) -> &str {
-        self.first.name()
+        if self.has_failed() {
+            &self.names[0]
+        } else {
+            self.first.name()
+        }
     }
 
     fn isa(&self) -> &str {
-        self.first.isa()
+        if self.has_failed() {
+            &self.names[1]
+        } else {
+            self.first.isa()
+        }
     }
 
     fn threads(&self) -> usize {
-        self.first.threads()
+        if self.has_failed() {
+            self.second.threads()
+        } else {
+            self.first.threads()
+        }
     }
 
     /// A program that the first device refuses is an error, as it may be mended (a smaller batch): only what fails while it

@@ -1,4 +1,7 @@
-//! Operands that tell a right device from a nearly right one.
+//! Operands that tell a right device from a nearly right one: what admission, the checks of shaders and the conformance suite
+//! feed their programs with. The same every time.
+
+#![forbid(unsafe_code)]
 
 use mmh_ir::DType;
 
@@ -72,7 +75,7 @@ const TRAPS: [u32; 64] = [
 ];
 
 /// The patterns with both signs.
-pub(crate) fn traps() -> Vec<u32> {
+pub fn traps() -> Vec<u32> {
     TRAPS
         .iter()
         .flat_map(|bits| [*bits, *bits ^ 0x8000_0000])
@@ -80,7 +83,7 @@ pub(crate) fn traps() -> Vec<u32> {
 }
 
 /// A stream of operands, the same every time.
-pub(crate) struct Source {
+pub struct Source {
     traps: Vec<u32>,
 }
 
@@ -102,7 +105,7 @@ fn word(stream: usize, at: usize) -> u64 {
 
 impl Source {
     /// Operand `n` of a kernel: traps, numbers of any size, numbers near each other.
-    pub(crate) fn operand(&self, n: usize, dtype: DType, count: usize) -> Vec<u32> {
+    pub fn operand(&self, n: usize, dtype: DType, count: usize) -> Vec<u32> {
         (0..count).map(|at| self.element(n, dtype, at)).collect()
     }
 
@@ -124,7 +127,7 @@ impl Source {
     }
 
     /// Operand `n` of a sum: finite, of sizes 2⁻¹² to 2¹², so that every order gives another result.
-    pub(crate) fn spread(&self, n: usize, dtype: DType, count: usize) -> Vec<u32> {
+    pub fn spread(&self, n: usize, dtype: DType, count: usize) -> Vec<u32> {
         if dtype != DType::F32 {
             return self.operand(n, dtype, count);
         }
