@@ -219,3 +219,44 @@ fn a_used_file_that_changes_is_seen_at_once() {
     );
     assert_eq!(client.diagnostics(&uri), (1, vec![]));
 }
+
+/// While a text is written, only what an edit reaches is checked: that finds what a server finds that sees the text first.
+#[test]
+fn every_edit_leaves_what_a_fresh_look_finds() {
+    let (mut client, _) = Client::ready(&[]);
+    let uri = client.open(&examples().join("digits.mmh"), DIGITS);
+    client.diagnostics(&uri);
+    let edits = [
+        ("decay = 1e-2", "decay = 1e-2, tide = 1"),
+        ("data/digits.csv", "data/digit.csv"),
+        ("class[10] = source.digit", "class[9] = source.digit"),
+        ("relu(x + y)", "relu(x + "),
+        ("  relu(x + y)", "  x |> conv(7, kernel = 3)"),
+        ("to = 2 * wide", "to = 2 * deep"),
+        ("block residual", "block residue"),
+        ("choice(16, 24, 32, 48)", "choice(16, 24, 32, 48, 0)"),
+        ("class = 10", "class = 11"),
+        ("digits.valid", "digits.test"),
+        ("fit.best", "fit.worst"),
+        ("seed 20260101\n", ""),
+        ("let depth = 2", "let depth = 2\nlet depth = 3"),
+    ];
+    let (mut version, mut mistakes) = (1, 0);
+    for (from, to) in edits {
+        assert!(DIGITS.contains(from), "{from}");
+        for text in [DIGITS.replacen(from, to, 1), DIGITS.to_owned()] {
+            version += 1;
+            client.replace(&uri, version, &text);
+            let (about, found) = client.diagnostics(&uri);
+            let (mut fresh, _) = Client::ready(&[]);
+            let same = fresh.open(&examples().join("digits.mmh"), &text);
+            assert_eq!(
+                (about, &found),
+                (version, &fresh.diagnostics(&same).1),
+                "{to}"
+            );
+            mistakes += found.len();
+        }
+    }
+    assert!(mistakes >= edits.len(), "{mistakes}");
+}

@@ -123,7 +123,7 @@ pub(crate) struct Cx<'p> {
 const MOST_ELEMENTS: i128 = 1 << 31;
 const MOST_WORK: u64 = 400_000;
 /// Steps of one check, all blocks and choices together: about half a second.
-const MOST_SPENT: u64 = 1_200_000;
+pub(crate) const MOST_SPENT: u64 = 1_200_000;
 /// Expressions inside each other, through blocks and values.
 const MOST_DEPTH: usize = 2_000;
 /// More than these are not told at once.

@@ -1,5 +1,6 @@
 //! Blocks checked on their signatures, and recipes checked for every choice of a search.
 
+use crate::Way;
 use crate::call::hidden;
 use crate::core::{Cx, Mode};
 use crate::expr::Scope;
@@ -13,14 +14,14 @@ const MOST_COMBINATIONS: usize = 256;
 
 impl<'p> Cx<'p> {
     /// Checks every block of the user on its signature alone, with sizes that are variables.
-    pub(crate) fn check_blocks(&mut self) {
+    pub(crate) fn check_blocks(&mut self, way: &Way) {
         for index in 0..self.program.declared.len() {
             let library = self
                 .program
                 .declared
                 .get(index)
                 .is_none_or(|d| self.program.is_library(d.source));
-            if !library {
+            if !library && way.reaches(index) {
                 self.check_block(index);
             }
         }
@@ -114,7 +115,7 @@ impl<'p> Cx<'p> {
     }
 
     /// Top-level values that nothing uses are checked too.
-    pub(crate) fn check_lets(&mut self) {
+    pub(crate) fn check_lets(&mut self, way: &Way) {
         for index in 0..self.program.declared.len() {
             let program = self.program;
             let Some(declared) = program.declared.get(index) else {
@@ -122,6 +123,7 @@ impl<'p> Cx<'p> {
             };
             if let Item::Let(it) = declared.item.as_ref()
                 && !program.is_library(declared.source)
+                && way.reaches(index)
             {
                 self.source = declared.source;
                 let _ = self.name_value(&it.name, &Scope::default());

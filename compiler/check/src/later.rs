@@ -1,5 +1,6 @@
 //! Sections that are checked but that this version cannot run: `export`, `federate`.
 
+use crate::Way;
 use crate::core::Cx;
 use crate::expr::Scope;
 use crate::recipe::NotYet;
@@ -24,11 +25,12 @@ pub(crate) const PRIVACY: &[Choice] = &[("gaussian", &["clip", "epsilon", "delta
 
 impl<'p> Cx<'p> {
     /// Checks the sections of later versions and lists them.
-    pub(crate) fn check_later(&mut self) -> Vec<NotYet> {
+    pub(crate) fn check_later(&mut self, way: &Way) -> Vec<NotYet> {
         let mut all = Vec::new();
         let program = self.program;
         for kind in [SectionKind::Export, SectionKind::Federate] {
-            for (_, section, source) in program.sections(kind) {
+            let reached = program.sections(kind).filter(|it| way.reaches(it.0));
+            for (_, section, source) in reached {
                 self.source = source;
                 let name = section.name.as_ref().map_or("", |n| n.text.as_str());
                 let _ = match kind {

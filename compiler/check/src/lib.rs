@@ -9,6 +9,7 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod again;
 mod arguments;
 mod broken;
 mod call;
@@ -43,6 +44,7 @@ mod unfold;
 mod value;
 mod world;
 
+pub use again::{Earlier, check_again, check_first};
 pub use choices::{Alternative, Place, chosen_texts, setting_text};
 pub use columns::column_name;
 pub use program::{SourceText, plain as plain_path};
@@ -58,6 +60,7 @@ use mmh_diag::{Code, Diagnostic, SourceId, Span};
 use mmh_numerics::random::Seed;
 use mmh_syntax::ast::{SectionKind, SeedValue};
 use recipe::Declarations;
+use std::collections::BTreeMap;
 
 /// Every primitive call: its name, its signature, and one sentence about it. Editors and the docs read it.
 pub fn primitive_signatures() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
@@ -95,96 +98,171 @@ fn check_choices(
     overrides: &[(String, String)],
     every_choice: bool,
 ) -> Checked {
-    let (program, mut diagnostics) = program::load(world, main, overrides);
+    let (program, found) = program::load(world, main, overrides);
+    elaborate(world, program, found, &Way::Whole { every_choice }).0
+}
+
+/// How much is to be found out.
+enum Way {
+    /// All there is; whether each choice of a space is tried is said beside.
+    Whole { every_choice: bool },
+    /// The mistakes in reach of an edit, and nothing for editors.
+    Again(again::Reach),
+}
+
+impl Way {
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Whole { .. })
+    }
+
+    /// Whether a declaration is looked at.
+    fn reaches(&self, declared: usize) -> bool {
+        match self {
+            Self::Whole { .. } => true,
+            Self::Again(reach) => reach.has(declared),
+        }
+    }
+}
+
+/// Finds out what a program means. The number is that of the steps it took.
+fn elaborate(
+    world: &dyn World,
+    program: program::Program,
+    mut diagnostics: Vec<Diagnostic>,
+    way: &Way,
+) -> (Checked, u64) {
     let sources = program.sources.clone();
     let unread = |d: &Diagnostic| d.code == Code::LimitTooLarge && d.is_error();
     if diagnostics.iter().any(unread) {
-        return Checked {
+        let checked = Checked {
             recipe: None,
             diagnostics,
             sources,
             notes: editor::Notes::default(),
         };
+        return (checked, 0);
     }
     let whole = !diagnostics.iter().any(Diagnostic::is_error);
     let mut cx = Cx::new(&program, vec![]);
-    cx.hovers = Some(std::collections::BTreeMap::new());
-    let seed = seed(&mut cx);
-    source::load(&mut cx, world);
-    cx.check_blocks();
-    let trained: Vec<_> = section_list(&program, SectionKind::Train)
-        .into_iter()
-        .map(|declared| (declared, cx.check_train(declared)))
-        .collect();
-    let trainings: Vec<usize> = trained
-        .iter()
-        .filter(|(_, t)| t.is_ok())
-        .map(|(d, _)| *d)
-        .collect();
-    let evaluated: Vec<_> = section_list(&program, SectionKind::Evaluate)
-        .into_iter()
-        .map(|declared| (declared, cx.check_evaluate(declared, &trainings)))
-        .collect();
-    let mut not_yet = cx.check_later();
-    let trains: Vec<(usize, &recipe::Train)> = trained
-        .iter()
-        .filter_map(|(declared, train)| train.as_ref().ok().map(|train| (*declared, train)))
-        .collect();
-    let search = cx.check_searches(seed, &trains, &mut not_yet);
-    cx.check_lets();
-    for site in space::sites(&program) {
-        let _ = cx.check_space(&site);
-    }
-    if every_choice && whole && !cx.diagnostics.iter().any(Diagnostic::is_error) {
-        generic::check_choices(&mut cx, &trainings);
-    }
+    cx.hovers = way.is_whole().then(BTreeMap::new);
+    let found = sections(&mut cx, world, way, whole);
     diagnostics.append(&mut cx.diagnostics);
     diagnostics.sort_by_key(|d| d.primary().map(|l| (l.source, l.span.start)));
     keep_one_limit(&mut diagnostics);
     let failed = diagnostics.iter().any(Diagnostic::is_error);
-    let (data, hovers) = (
-        std::mem::take(&mut cx.data),
-        cx.hovers.take().unwrap_or_default().into_iter(),
-    );
-    let notes = editor::Notes::new(&mut cx, &data);
-    drop(cx);
-    let plans: Option<Vec<_>> = data.iter().map(data::DataSet::plan).collect();
-    let recipe = match (failed, seed, plans) {
-        (false, Some(seed), Some(plans)) => {
-            let declarations = Declarations {
-                recipe_hash: hash(&program),
-                seed,
-                data: plans,
-                trainings: trained.into_iter().filter_map(|(_, t)| t.ok()).collect(),
-                evaluations: evaluated
-                    .iter()
-                    .filter_map(|(_, e)| e.as_ref().ok())
-                    .cloned()
-                    .collect(),
-                search,
-                not_yet,
-            };
-            let evaluations = evaluated
-                .into_iter()
-                .filter(|(_, e)| e.is_ok())
-                .map(|(d, _)| d)
-                .collect();
-            Some(Recipe {
-                declarations,
-                program,
-                data,
-                trainings,
-                evaluations,
-                hovers: hovers.map(|(loc, known)| (loc, known.text)).collect(),
-            })
-        }
-        _ => None,
+    let data = std::mem::take(&mut cx.data);
+    let hovers = cx.hovers.take().unwrap_or_default().into_iter();
+    let notes = match way.is_whole() {
+        true => editor::Notes::new(&mut cx, &data),
+        false => editor::Notes::default(),
     };
-    Checked {
+    let spent = cx.spent;
+    drop(cx);
+    let recipe = match failed || !way.is_whole() {
+        true => None,
+        false => found.recipe(
+            program,
+            data,
+            hovers.map(|(loc, known)| (loc, known.text)).collect(),
+        ),
+    };
+    let checked = Checked {
         recipe,
         diagnostics,
         sources,
         notes,
+    };
+    (checked, spent)
+}
+
+/// What the sections of a recipe came to, each with the number of its declaration.
+struct Sections {
+    seed: Option<[u8; 32]>,
+    trained: Vec<(usize, recipe::Train)>,
+    evaluated: Vec<(usize, recipe::Evaluate)>,
+    search: Option<recipe::Search>,
+    not_yet: Vec<recipe::NotYet>,
+}
+
+/// Checks all declarations that are in reach; choices are tried where the text could be read whole.
+fn sections<'p>(cx: &mut Cx<'p>, world: &'p dyn World, way: &Way, whole: bool) -> Sections {
+    let program = cx.program;
+    let seed = seed(cx);
+    source::load(cx, world);
+    cx.check_blocks(way);
+    let (mut trained, mut trainings) = (Vec::new(), Vec::new());
+    for declared in section_list(program, SectionKind::Train) {
+        if !way.reaches(declared) {
+            trainings.push(declared);
+        } else if let Ok(train) = cx.check_train(declared) {
+            trainings.push(declared);
+            trained.push((declared, train));
+        }
+    }
+    let evaluated = section_list(program, SectionKind::Evaluate).into_iter();
+    let evaluated = evaluated.filter(|declared| way.reaches(*declared));
+    let evaluated = evaluated.filter_map(|declared| {
+        let evaluation = cx.check_evaluate(declared, &trainings).ok()?;
+        Some((declared, evaluation))
+    });
+    let evaluated = evaluated.collect();
+    let mut not_yet = cx.check_later(way);
+    let known: Vec<(usize, &recipe::Train)> =
+        trained.iter().map(|(d, train)| (*d, train)).collect();
+    let search = cx.check_searches(seed, &known, &mut not_yet);
+    cx.check_lets(way);
+    for site in space::sites(program) {
+        let _ = cx.check_space(&site);
+    }
+    let every_choice = match way {
+        Way::Whole { every_choice } => *every_choice,
+        Way::Again(reach) => {
+            trainings.retain(|declared| reach.every_choice || reach.has(*declared));
+            true
+        }
+    };
+    if every_choice && whole && !cx.diagnostics.iter().any(Diagnostic::is_error) {
+        generic::check_choices(cx, &trainings);
+    }
+    Sections {
+        seed,
+        trained,
+        evaluated,
+        search,
+        not_yet,
+    }
+}
+
+impl Sections {
+    /// The recipe, if nothing that it needs is missing.
+    fn recipe(
+        self,
+        program: program::Program,
+        data: Vec<data::DataSet>,
+        hovers: BTreeMap<Loc, String>,
+    ) -> Option<Recipe> {
+        let (trainings, trained) = self.trained.into_iter().unzip();
+        let (evaluations, evaluated) = self.evaluated.into_iter().unzip();
+        let declarations = Declarations {
+            recipe_hash: hash(&program),
+            seed: self.seed?,
+            data: data
+                .iter()
+                .map(data::DataSet::plan)
+                .collect::<Option<_>>()?,
+            trainings: trained,
+            evaluations: evaluated,
+            search: self.search,
+            not_yet: self.not_yet,
+        };
+        Some(Recipe {
+            declarations,
+            program,
+            data,
+            trainings,
+            evaluations,
+            hovers,
+        })
     }
 }
 

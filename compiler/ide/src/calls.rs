@@ -213,7 +213,7 @@ impl Analysis {
         if let Some(choice) = choices.iter().find(|choice| choice.0 == name) {
             return Some(Callee::choice(*choice));
         }
-        let top = self.names.tops.get(MAIN).and_then(|tops| tops.get(name));
+        let top = self.names().tops.get(MAIN).and_then(|tops| tops.get(name));
         if let Some(place) = top {
             return self.block_callee(*place);
         }
@@ -222,7 +222,7 @@ impl Analysis {
 
     pub(crate) fn block_callee(&self, place: Place) -> Option<Callee> {
         let file = self.file(place.file)?;
-        match item_at(&self.files, place)? {
+        match item_at(self.files(), place)? {
             Item::Block(block) => Some(Callee::block(block, &file.text)),
             Item::Use(_) | Item::Seed(_) | Item::Let(_) | Item::Section(_) => None,
         }

@@ -258,7 +258,7 @@ impl Analysis {
         let tree = &cursor.file.tree;
         let path = tree.parent(id).and_then(|it| tree.part(it, Kind::String));
         let path = path.map(|path| tree.text_of(path).trim_matches('"'));
-        let Some(file) = path.and_then(|path| find(&self.files, path)) else {
+        let Some(file) = path.and_then(|path| find(self.files(), path)) else {
             return;
         };
         for item in self.file(file).map_or(&[][..], |file| &file.ast.items) {
@@ -277,7 +277,7 @@ impl Analysis {
     /// What may follow a `|>`.
     fn steps(&self, list: &mut List) {
         for place in self.tops() {
-            let kind = self.names.symbols.get(&place).map(|symbol| symbol.kind);
+            let kind = self.names().symbols.get(&place).map(|symbol| symbol.kind);
             if matches!(kind, Some(SymbolKind::Block(_))) {
                 self.symbol_item(place, list);
             }
@@ -346,7 +346,7 @@ impl Analysis {
     /// Every axis that the main file names, `batch` first.
     fn axis_names(&self) -> Vec<String> {
         let mut names = vec!["batch".to_owned()];
-        for found in &self.names.occurrences {
+        for found in &self.names().occurrences {
             let name = found.place.span.text(self.text());
             if found.place.file == MAIN
                 && found.target == Target::Axis
@@ -360,11 +360,11 @@ impl Analysis {
 
     /// The members of what stands before the dot at `dot`.
     fn members(&self, dot: u32, list: &mut List) {
-        let Some(found) = self.names.at(MAIN, dot.saturating_sub(1)) else {
+        let Some(found) = self.names().at(MAIN, dot.saturating_sub(1)) else {
             return;
         };
         let word = found.place.span.text(self.text());
-        let symbol = self.names.symbol_of(found);
+        let symbol = self.names().symbol_of(found);
         match symbol.map(|(place, symbol)| (place, symbol.kind)) {
             Some((place, SymbolKind::Section(SectionKind::Data))) => {
                 for part in ["train", "valid", "test"] {
@@ -398,7 +398,7 @@ impl Analysis {
 
     fn models(&self, list: &mut List) {
         for place in self.tops() {
-            let kind = self.names.symbols.get(&place).map(|symbol| symbol.kind);
+            let kind = self.names().symbols.get(&place).map(|symbol| symbol.kind);
             if kind == Some(SymbolKind::Block(BlockKind::Model)) {
                 self.symbol_item(place, list);
             }
@@ -406,10 +406,10 @@ impl Analysis {
     }
 
     fn columns_of(&self, data: Place, list: &mut List) {
-        let Some(Item::Section(section)) = item_at(&self.files, data) else {
+        let Some(Item::Section(section)) = item_at(self.files(), data) else {
             return;
         };
-        let text = text_of(&self.files, data.file);
+        let text = text_of(self.files(), data.file);
         for field in &section.fields {
             if let Some(ty) = &field.ty {
                 let ty = one_line(ty.span().text(text));
@@ -425,7 +425,7 @@ impl Analysis {
         };
         let name = section.name.as_ref().map(|name| name.span);
         let own = self
-            .notes
+            .notes()
             .data
             .iter()
             .find(|(loc, _)| loc.source.0 as usize == MAIN && Some(loc.span) == name);
@@ -445,7 +445,7 @@ impl Analysis {
 
     /// The columns of every data section in reach.
     fn own_columns(&self) -> Vec<String> {
-        let columns = self.names.symbols.iter().filter(|(place, symbol)| {
+        let columns = self.names().symbols.iter().filter(|(place, symbol)| {
             symbol.kind == SymbolKind::Column && self.file(place.file).is_some_and(|f| !f.library)
         });
         columns.map(|(_, symbol)| symbol.name.clone()).collect()
@@ -463,7 +463,7 @@ impl Analysis {
         }
         let Expr::Path(path) = expr else { return None };
         let head = path.names.first()?;
-        self.names.tops.get(MAIN)?.get(&head.text).copied()
+        self.names().tops.get(MAIN)?.get(&head.text).copied()
     }
 
     fn item_around(&self, offset: u32) -> Option<&Item> {
@@ -473,7 +473,7 @@ impl Analysis {
 
     /// The top-level names in reach: the file's own first, then the library's.
     fn tops(&self) -> Vec<Place> {
-        let tops = self.names.tops.get(MAIN);
+        let tops = self.names().tops.get(MAIN);
         let mut places: Vec<Place> = tops
             .into_iter()
             .flat_map(|tops| tops.values().copied())
@@ -488,12 +488,12 @@ impl Analysis {
     }
 
     fn symbol_item(&self, place: Place, list: &mut List) {
-        let Some(symbol) = self.names.symbols.get(&place) else {
+        let Some(symbol) = self.names().symbols.get(&place) else {
             return;
         };
         let name = symbol.name.as_str();
-        let text = text_of(&self.files, place.file);
-        match item_at(&self.files, place) {
+        let text = text_of(self.files(), place.file);
+        match item_at(self.files(), place) {
             Some(Item::Block(block)) => {
                 let kind = match block.kind {
                     BlockKind::Model => CompletionKind::Model,

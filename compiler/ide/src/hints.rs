@@ -20,7 +20,7 @@ impl Analysis {
     pub fn hints(&self, within: Span) -> Vec<Hint> {
         let mut hints = Vec::new();
         let mut before: Option<(Span, &str)> = None;
-        for (loc, note) in &self.notes.flows {
+        for (loc, note) in &self.notes().flows {
             if loc.source != SourceId(0) {
                 continue;
             }

@@ -36,7 +36,7 @@ fn card(code: &str, lines: &[&str]) -> String {
 impl Analysis {
     /// What there is to say of the word at a byte.
     pub fn hover(&self, offset: u32) -> Option<Hover> {
-        let found = self.names.at(MAIN, offset);
+        let found = self.names().at(MAIN, offset);
         let markdown = match found {
             Some(found) => self.of_name(found),
             None => None,
@@ -93,7 +93,7 @@ impl Analysis {
     /// A block or primitive where it is called, with what comes out there.
     fn of_callee(&self, callee: &Callee, span: Span) -> String {
         let gives = self
-            .notes
+            .notes()
             .flows
             .iter()
             .find(|(loc, _)| loc.source == SourceId(0) && loc.span.start == span.start)
@@ -105,9 +105,9 @@ impl Analysis {
     }
 
     fn of_symbol(&self, place: Place, at: Place) -> Option<String> {
-        let symbol = self.names.symbols.get(&place)?;
-        let own = item_at(&self.files, place);
-        let text = text_of(&self.files, place.file);
+        let symbol = self.names().symbols.get(&place)?;
+        let own = item_at(self.files(), place);
+        let text = text_of(self.files(), place.file);
         match (symbol.kind, own) {
             (SymbolKind::Block(_), Some(Item::Block(block))) => {
                 let callee = Callee::block(block, text);
@@ -139,8 +139,8 @@ impl Analysis {
 
     /// Parameters, locals, columns and settings: what stands in something.
     fn of_inner(&self, symbol: &Symbol, kind: SymbolKind, place: Place) -> String {
-        let owner = symbol.owner.and_then(|owner| item_at(&self.files, owner));
-        let text = text_of(&self.files, place.file);
+        let owner = symbol.owner.and_then(|owner| item_at(self.files(), owner));
+        let text = text_of(self.files(), place.file);
         let ty = self.type_at_place(place);
         let typed = |fallback: &str| match &ty {
             Some(ty) if ty.starts_with('`') => format!("{}: {}", symbol.name, ty.trim_matches('`')),
@@ -190,11 +190,11 @@ impl Analysis {
             source,
             span: place.span,
         };
-        self.notes.types.get(&loc).cloned()
+        self.notes().types.get(&loc).cloned()
     }
 
     fn flow_at(&self, span: Span) -> Option<&String> {
-        self.notes.flows.get(&Loc {
+        self.notes().flows.get(&Loc {
             source: SourceId(0),
             span,
         })
@@ -207,7 +207,7 @@ impl Analysis {
 
     fn rows_of(&self, place: Place) -> String {
         let facts = self
-            .notes
+            .notes()
             .data
             .iter()
             .find(|(loc, _)| (loc.source.0 as usize, loc.span) == (place.file, place.span));
@@ -220,7 +220,7 @@ impl Analysis {
     fn axis_size(&self, axis: &str) -> String {
         let wanted = format!("{axis} = ");
         let mut sizes: Vec<&str> = Vec::new();
-        for (loc, ty) in &self.notes.flows {
+        for (loc, ty) in &self.notes().flows {
             if loc.source == SourceId(0)
                 && let Some((_, rest)) = ty.split_once(wanted.as_str())
                 && let Some(size) = rest.split([',', ']']).next()
@@ -237,7 +237,11 @@ impl Analysis {
     }
 
     fn of_column(&self, name: &str) -> String {
-        let mut columns = self.notes.data.iter().flat_map(|(_, facts)| &facts.columns);
+        let mut columns = self
+            .notes()
+            .data
+            .iter()
+            .flat_map(|(_, facts)| &facts.columns);
         let Some(column) = columns.find(|column| column_name(&column.name) == name) else {
             return card("", &[&format!("The column `{name}` of the source.")]);
         };

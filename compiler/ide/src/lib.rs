@@ -39,11 +39,12 @@ pub use symbols::Outline;
 pub use tokens::{Token, TokenKind};
 
 use mmh_check::editor::Notes;
-use mmh_check::{World, plain_path};
+use mmh_check::{Earlier, SourceText, World, plain_path};
 use mmh_diag::{Diagnostic, Span};
 use mmh_syntax::ast::Item;
 use names::Names;
-use std::sync::Arc;
+use std::cell::OnceCell;
+use std::sync::{Arc, LazyLock};
 
 /// Number of a file in [`Analysis::files`].
 pub type FileId = usize;
@@ -51,31 +52,49 @@ pub type FileId = usize;
 /// The main file, which questions are about.
 pub const MAIN: FileId = 0;
 
-/// All that is known of one recipe at one moment.
+/// All that is known of one recipe at one moment. What its words mean is found out when it is first asked.
 #[derive(Debug)]
 pub struct Analysis {
     diagnostics: Vec<Diagnostic>,
-    files: Vec<Arc<SourceFile>>,
-    notes: Notes,
-    names: Names,
+    sources: Vec<SourceText>,
+    /// Nothing where only mistakes were looked for.
+    notes: Option<Notes>,
+    files: OnceCell<Vec<Arc<SourceFile>>>,
+    names: OnceCell<Names>,
 }
 
 impl Analysis {
     /// Reads and checks the recipe at `main` with all it uses. Never fails: what cannot be read is a diagnostic.
     pub fn new(world: &dyn World, main: &str) -> Self {
-        let checked = mmh_check::check(world, main, &[]);
-        let files: Vec<Arc<SourceFile>> = checked
-            .sources
-            .into_iter()
-            .map(|source| files::of(source.path, source.text, source.library))
-            .collect();
-        let names = Names::of(&files);
+        Self::first(world, main).0
+    }
+
+    /// The same, with what [`Analysis::again`] may build on.
+    pub fn first(world: &dyn World, main: &str) -> (Self, Option<Earlier>) {
+        let (checked, earlier) = mmh_check::check_first(world, main);
+        (Self::of(checked, true), earlier)
+    }
+
+    /// Looks for mistakes alone, and only where they may have come or gone since an earlier time. Nothing if that may be
+    /// anywhere. Types, shapes and numbers of rows are not known then: [`Analysis::is_whole`] says so.
+    pub fn again(world: &dyn World, main: &str, earlier: &Earlier) -> Option<Self> {
+        let checked = mmh_check::check_again(world, main, earlier)?;
+        Some(Self::of(checked, false))
+    }
+
+    fn of(checked: mmh_check::Checked, whole: bool) -> Self {
         Self {
             diagnostics: checked.diagnostics,
-            files,
-            notes: checked.notes,
-            names,
+            sources: checked.sources,
+            notes: whole.then_some(checked.notes),
+            files: OnceCell::new(),
+            names: OnceCell::new(),
         }
+    }
+
+    /// Whether all is known that hovers and hints show.
+    pub fn is_whole(&self) -> bool {
+        self.notes.is_some()
     }
 
     /// What was found, in the order of the text; a label's source is a [`FileId`].
@@ -83,26 +102,47 @@ impl Analysis {
         &self.diagnostics
     }
 
-    /// The main file, the files it uses and the standard library, in this order.
+    /// The texts, by [`FileId`]: the main file, the files it uses and the standard library, in this order.
+    pub fn sources(&self) -> &[SourceText] {
+        &self.sources
+    }
+
+    /// The same, read.
     pub fn files(&self) -> &[Arc<SourceFile>] {
-        &self.files
+        self.files.get_or_init(|| {
+            let sources = self.sources.iter().cloned();
+            sources
+                .map(|source| files::of(source.path, source.text, source.library))
+                .collect()
+        })
+    }
+
+    fn names(&self) -> &Names {
+        self.names.get_or_init(|| Names::of(self.files()))
+    }
+
+    fn notes(&self) -> &Notes {
+        static NONE: LazyLock<Notes> = LazyLock::new(Notes::default);
+        self.notes.as_ref().unwrap_or(&NONE)
     }
 
     /// The text of the main file.
     pub fn text(&self) -> &str {
-        self.files.first().map_or("", |file| file.text.as_str())
+        self.sources
+            .get(MAIN)
+            .map_or("", |source| source.text.as_str())
     }
 
     /// The main file in the one layout.
     pub fn formatted(&self) -> Option<String> {
-        let file = self.files.first()?;
+        let file = self.files().first()?;
         Some(mmh_syntax::format(&file.tree))
     }
 
     /// Where the name at a byte is declared.
     pub fn definition(&self, offset: u32) -> Option<Place> {
-        let found = self.names.at(MAIN, offset)?;
-        self.names.declaration(found)
+        let found = self.names().at(MAIN, offset)?;
+        self.names().declaration(found)
     }
 
     /// Where the main file says that it uses another; nothing for what it uses through a third.
@@ -119,7 +159,7 @@ impl Analysis {
     }
 
     fn file(&self, id: FileId) -> Option<&SourceFile> {
-        self.files.get(id).map(Arc::as_ref)
+        self.files().get(id).map(Arc::as_ref)
     }
 }
 

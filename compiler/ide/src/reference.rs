@@ -257,7 +257,7 @@ impl Analysis {
     /// The recipe, file by file; the standard library is left out.
     pub fn chapters(&self) -> Vec<Chapter> {
         let own = self
-            .files
+            .files()
             .iter()
             .enumerate()
             .filter(|(_, file)| !file.library);
@@ -306,13 +306,13 @@ impl Analysis {
         let loc = mmh_check::Loc { source, span };
         let mut notes = Vec::new();
         notes.extend(
-            self.notes
+            self.notes()
                 .types
                 .get(&loc)
                 .map(|ty| ty.trim_matches('`').to_owned()),
         );
-        notes.extend(self.notes.flows.get(&loc).cloned());
-        let data = self.notes.data.iter().find(|(at, _)| *at == loc);
+        notes.extend(self.notes().flows.get(&loc).cloned());
+        let data = self.notes().data.iter().find(|(at, _)| *at == loc);
         notes.extend(data.map(|(_, facts)| format!("{} rows", facts.rows)));
         notes
     }

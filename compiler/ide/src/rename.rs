@@ -54,17 +54,17 @@ impl Analysis {
 
     /// The places in the main file of what stands at a byte.
     pub fn highlights(&self, offset: u32) -> Vec<Span> {
-        let Some(found) = self.names.at(MAIN, offset) else {
+        let Some(found) = self.names().at(MAIN, offset) else {
             return Vec::new();
         };
         let mut spans: Vec<Span> = match found.target {
             Target::Axis => self
-                .same_word(&self.names, found.place)
+                .same_word(self.names(), found.place)
                 .iter()
                 .map(|p| p.span)
                 .collect(),
             _ => {
-                let same = self.names.same(found);
+                let same = self.names().same(found);
                 same.filter(|o| o.place.file == MAIN)
                     .map(|o| o.place.span)
                     .collect()
@@ -80,7 +80,7 @@ impl Analysis {
     /// Why it cannot be changed, in words.
     pub fn renameable(&self, offset: u32) -> Result<Span, RenameFault> {
         let fault = |text: &str| Err(RenameFault(text.to_owned()));
-        let Some(found) = self.names.at(MAIN, offset) else {
+        let Some(found) = self.names().at(MAIN, offset) else {
             return fault("there is no name here");
         };
         match &found.target {
@@ -90,7 +90,7 @@ impl Analysis {
             Target::Primitive(_) | Target::Choice => fault("this name belongs to the language"),
             Target::Setting(_) | Target::Member => fault("this word belongs to the language"),
             Target::SourceColumn => fault("this name is in the header of the data file"),
-            Target::Symbol(place) => match self.names.symbols.get(place).map(|s| s.kind) {
+            Target::Symbol(place) => match self.names().symbols.get(place).map(|s| s.kind) {
                 Some(SymbolKind::Setting) | None => fault("this word belongs to the language"),
                 Some(_) if self.file(place.file).is_none_or(|file| file.library) => {
                     fault("this name belongs to the standard library")
@@ -156,7 +156,7 @@ impl Analysis {
                 files::of(path, file.text.clone(), false)
             }
         };
-        let mut all: Vec<Arc<SourceFile>> = self.files.iter().map(rooted).collect();
+        let mut all: Vec<Arc<SourceFile>> = self.files().iter().map(rooted).collect();
         for (path, text) in &project.files {
             let path = plain_path(path);
             if !all.iter().any(|file| plain_path(&file.path) == path) {

@@ -146,7 +146,7 @@ impl Analysis {
                 ..plain
             });
         }
-        let found = self.names.at(MAIN, plain.span.start);
+        let found = self.names().at(MAIN, plain.span.start);
         let Some(found) = found.filter(|found| found.place.span == plain.span) else {
             let is_type = editor::type_words().contains(&text);
             let kind = match is_type {
@@ -173,7 +173,7 @@ impl Analysis {
                 ..plain
             },
             Target::Symbol(place) => Token {
-                kind: of_symbol(self.names.symbols.get(place)?.kind),
+                kind: of_symbol(self.names().symbols.get(place)?.kind),
                 declares: *place == found.place,
                 library: self.file(place.file).is_some_and(|file| file.library),
                 ..plain

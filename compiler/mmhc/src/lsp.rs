@@ -3,6 +3,7 @@
 //!
 //! One loop takes messages in their order, so an answer is always about the text as it was when the question was asked.
 //! Diagnostics are only sent once no message waits: edits in quick succession are checked once, with the version they end at.
+//! While a text is being written, only what an edit reaches is checked for mistakes; in a pause, all of it is.
 
 mod answers;
 mod documents;
@@ -18,6 +19,10 @@ use lsp_server::{Connection, ErrorCode, Message, Request, RequestId, Response};
 use server::Server;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+/// Nothing typed for so long is a pause.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Serves one client on stdio. The words behind `lsp` are those editors add, such as `--stdio`.
 pub(crate) fn lsp(_: &Rest) -> Outcome {
@@ -55,9 +60,9 @@ fn serve(connection: Connection) -> bool {
                 for sent in guarded(|| server.publish()).unwrap_or_default() {
                     let _ = connection.sender.send(Message::Notification(sent));
                 }
-                match connection.receiver.recv() {
-                    Ok(message) => message,
-                    Err(_) => return false,
+                match next(&connection, &mut server) {
+                    Some(message) => message,
+                    None => return false,
                 }
             }
         };
@@ -76,6 +81,22 @@ fn serve(connection: Connection) -> bool {
             Message::Response(_) => {}
         }
     }
+}
+
+/// The next message; nothing once there are no more. While none comes, what was checked in part is checked whole.
+fn next(connection: &Connection, server: &mut Server) -> Option<Message> {
+    if server.is_settled() {
+        return connection.receiver.recv().ok();
+    }
+    match connection.receiver.recv_timeout(PAUSE) {
+        Ok(message) => return Some(message),
+        Err(error) if !error.is_timeout() => return None,
+        Err(_) => {}
+    }
+    for sent in guarded(|| server.settle()).unwrap_or_default() {
+        let _ = connection.sender.send(Message::Notification(sent));
+    }
+    connection.receiver.recv().ok()
 }
 
 /// Messages that wait.

@@ -123,6 +123,11 @@ impl Disk {
         found
     }
 
+    /// Forgets what could not be read: it may be there the next time.
+    pub(crate) fn forget_failures(&self) {
+        self.data.borrow_mut().retain(|_, opened| opened.is_ok());
+    }
+
     fn opened(&self, request: &SourceRequest) -> Result<Rc<Opened>, DataFault> {
         if let Some(known) = self.data.borrow().get(request) {
             return known.clone();

@@ -8,10 +8,11 @@ use super::uri;
 use crate::system;
 use lsp_server::ErrorCode;
 use lsp_types::{CodeActionParams, Range, RenameParams};
+use mmh_check::SourceText;
 use mmh_diag::{Diagnostic, Edit, Label, Severity, Span};
 use mmh_ide::{
-    Analysis, Completion, CompletionKind, FileId, MAIN, Outline, Project, SourceFile, SymbolKind,
-    Token, TokenKind,
+    Analysis, Completion, CompletionKind, FileId, MAIN, Outline, Project, SymbolKind, Token,
+    TokenKind,
 };
 use mmh_syntax::ast::BlockKind;
 use serde_json::{Map, Value, json};
@@ -44,7 +45,7 @@ impl Ready<'_> {
         json!(self.lines.range(span))
     }
 
-    fn uri_of(&self, file: &SourceFile, id: Option<FileId>) -> Option<String> {
+    fn uri_of(&self, file: &SourceText, id: Option<FileId>) -> Option<String> {
         if id == Some(MAIN) {
             return Some(self.document.uri.clone());
         }
@@ -82,7 +83,7 @@ impl Ready<'_> {
         json!({ "documentChanges": all })
     }
 
-    fn location(&self, file: &SourceFile, id: Option<FileId>, span: Span) -> Option<Value> {
+    fn location(&self, file: &SourceText, id: Option<FileId>, span: Span) -> Option<Value> {
         let range = Lines::new(&file.text, self.encoding).range(span);
         Some(json!({ "uri": self.uri_of(file, id)?, "range": range }))
     }
@@ -102,7 +103,7 @@ impl Ready<'_> {
             Some(label) if file == MAIN => label.span,
             // A mistake in a file that is used is shown where it is used.
             _ => {
-                if let Some(file) = self.analysis.files().get(file) {
+                if let Some(file) = self.analysis.sources().get(file) {
                     message = format!("`{}`: {message}", file.path);
                 }
                 self.analysis.used_at(file).unwrap_or_default()
@@ -137,7 +138,7 @@ impl Ready<'_> {
 
     fn related(&self, label: &Label) -> Option<Value> {
         let id = label.source.0 as usize;
-        let file = self.analysis.files().get(id)?;
+        let file = self.analysis.sources().get(id)?;
         let message = match label.text.as_str() {
             "" => "here",
             text => text,
@@ -209,7 +210,7 @@ impl Ready<'_> {
     pub(super) fn definition(&self, params: Value) -> Answer {
         let place = self.analysis.definition(offset(&self.lines, &params)?);
         let location = place.and_then(|place| {
-            let file = self.analysis.files().get(place.file)?;
+            let file = self.analysis.sources().get(place.file)?;
             self.location(file, Some(place.file), place.span)
         });
         Ok(location.unwrap_or(Value::Null))
@@ -221,7 +222,7 @@ impl Ready<'_> {
         let with = with.and_then(Value::as_bool).unwrap_or(true);
         let declared = self.analysis.definition(at);
         let declared = declared.and_then(|place| {
-            let file = self.analysis.files().get(place.file)?;
+            let file = self.analysis.sources().get(place.file)?;
             Some((uri::plain(&self.folder.join(&file.path)), place.span))
         });
         let (root, project) = self.project();
@@ -407,7 +408,7 @@ fn insert(object: &mut Value, name: &str, value: Value) {
 }
 
 /// A file of the standard library, written where an editor can open it.
-fn library_file(file: &SourceFile) -> Option<PathBuf> {
+fn library_file(file: &SourceText) -> Option<PathBuf> {
     let hash = blake3::hash(file.text.as_bytes()).to_hex();
     let short = hash.get(..16)?;
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);

@@ -39,8 +39,32 @@ pub(super) struct Server {
     analyses: BTreeMap<PathBuf, Rc<Analysis>>,
     /// Texts whose diagnostics are to be sent.
     stale: BTreeSet<PathBuf>,
+    /// The text that changed last: its diagnostics are sent first.
+    latest: PathBuf,
     /// Addresses whose diagnostics are to be taken away.
     closed: Vec<String>,
+}
+
+/// How much of a text an answer needs to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// Its mistakes and what its names mean.
+    Mistakes,
+    /// Types, shapes and numbers of rows as well.
+    All,
+}
+
+fn note(params: Value) -> Notification {
+    Notification::new("textDocument/publishDiagnostics".to_owned(), params)
+}
+
+/// The diagnostics of a text, with the version they are about.
+fn told(ready: &Ready<'_>) -> Value {
+    json!({
+        "uri": ready.document.uri,
+        "version": ready.document.version,
+        "diagnostics": ready.diagnostics(),
+    })
 }
 
 /// Reads a request's parameters.
@@ -84,6 +108,7 @@ impl Server {
             folders: Folders::default(),
             analyses: BTreeMap::new(),
             stale: BTreeSet::new(),
+            latest: PathBuf::new(),
             closed: Vec::new(),
         }
     }
@@ -168,6 +193,7 @@ impl Server {
 
     /// Forgets what was known of a text and of those that may use it.
     fn touched(&mut self, path: &Path) {
+        self.latest = path.to_path_buf();
         for (other, document) in &self.open {
             if other == path || document.text.contains("use") {
                 self.analyses.remove(other);
@@ -184,18 +210,32 @@ impl Server {
             .into_iter()
             .map(empty)
             .collect();
-        for path in std::mem::take(&mut self.stale) {
-            let Some(ready) = self.ready(&path) else {
-                continue;
-            };
-            all.push(json!({
-                "uri": ready.document.uri,
-                "version": ready.document.version,
-                "diagnostics": ready.diagnostics(),
-            }));
+        let stale = std::mem::take(&mut self.stale);
+        let (first, rest): (Vec<_>, Vec<_>) = stale.into_iter().partition(|p| *p == self.latest);
+        for path in first.iter().chain(&rest) {
+            all.extend(self.ready(path, Depth::Mistakes).map(|ready| told(&ready)));
         }
-        let note = |params| Notification::new("textDocument/publishDiagnostics".to_owned(), params);
         all.into_iter().map(note).collect()
+    }
+
+    /// Whether all is known of every open text.
+    pub(super) fn is_settled(&self) -> bool {
+        self.analyses.values().all(|analysis| analysis.is_whole())
+    }
+
+    /// Checks whole what was checked in part while it was being written. Diagnostics are sent again where they differ.
+    pub(super) fn settle(&mut self) -> Vec<Notification> {
+        let parts = self.analyses.iter().filter(|known| !known.1.is_whole());
+        let parts: Vec<_> = parts
+            .map(|(path, known)| (path.clone(), known.clone()))
+            .collect();
+        let mut all = Vec::new();
+        for (path, before) in parts {
+            let ready = self.ready(&path, Depth::All);
+            let ready = ready.filter(|r| r.analysis.diagnostics() != before.diagnostics());
+            all.extend(ready.map(|ready| note(told(&ready))));
+        }
+        all
     }
 
     /// The folder in which a text's paths start: its own, or the project's root where it uses files beside its folder, as
@@ -213,17 +253,24 @@ impl Server {
     }
 
     /// An open text with its analysis.
-    fn ready(&mut self, path: &Path) -> Option<Ready<'_>> {
+    fn ready(&mut self, path: &Path, depth: Depth) -> Option<Ready<'_>> {
         if !self.open.contains_key(path) {
             return None;
         }
         let base = self.base(path);
-        let analysis = match self.analyses.get(path) {
+        let known = self.analyses.get(path);
+        let known = known.filter(|known| depth == Depth::Mistakes || known.is_whole());
+        let analysis = match known {
             Some(known) => known.clone(),
             None => {
-                let made = self.folders.with(path, &base, &self.open, |world, main| {
-                    Analysis::new(world, main)
-                });
+                let made = self
+                    .folders
+                    .with(path, &base, &self.open, |world, main, earlier| {
+                        let earlier = earlier.filter(|_| depth == Depth::Mistakes);
+                        let again =
+                            earlier.and_then(|earlier| Analysis::again(world, main, earlier));
+                        again.map_or_else(|| Analysis::first(world, main), |again| (again, None))
+                    });
                 let made = Rc::new(made);
                 self.analyses.insert(path.to_path_buf(), made.clone());
                 made
@@ -275,7 +322,14 @@ impl Server {
         let Some(uri) = uri.map(str::to_owned) else {
             return Err((ErrorCode::InvalidParams, "no document is named".to_owned()));
         };
-        match self.ready(&uri::path_of(&uri)) {
+        let depth = match method {
+            "textDocument/hover"
+            | "textDocument/completion"
+            | "textDocument/signatureHelp"
+            | "textDocument/inlayHint" => Depth::All,
+            _ => Depth::Mistakes,
+        };
+        match self.ready(&uri::path_of(&uri), depth) {
             Some(ready) => answer(&ready, params),
             None => Err((ErrorCode::InvalidParams, format!("`{uri}` is not open"))),
         }

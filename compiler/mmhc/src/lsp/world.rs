@@ -3,9 +3,9 @@
 use super::documents::Documents;
 use super::uri;
 use crate::world::Disk;
-use mmh_check::{DataFacts, DataFault, SourceRequest, TextFault, Wanted, World};
+use mmh_check::{DataFacts, DataFault, Earlier, SourceRequest, TextFault, Wanted, World};
 use mmh_ir::plan::SplitPlan;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -20,8 +20,8 @@ pub(super) struct Folder {
     stamps: BTreeMap<PathBuf, Stamp>,
     facts: RefCell<Vec<(SourceRequest, DataFacts)>>,
     rows: RefCell<Vec<Rows>>,
-    /// Something could not be read: it may be there the next time.
-    failed: Cell<bool>,
+    /// What the last whole check found out.
+    earlier: Option<Earlier>,
 }
 
 impl Folder {
@@ -33,12 +33,12 @@ impl Folder {
             disk,
             facts: RefCell::default(),
             rows: RefCell::default(),
-            failed: Cell::new(false),
+            earlier: None,
         }
     }
 
     fn is_fresh(&self) -> bool {
-        !self.failed.get() && self.stamps.iter().all(|(path, old)| stamp(path) == *old)
+        self.stamps.iter().all(|(path, old)| stamp(path) == *old)
     }
 
     /// Remembers how the files look that were read.
@@ -62,13 +62,14 @@ fn stamp(path: &Path) -> Stamp {
 pub(super) struct Folders(BTreeMap<PathBuf, Folder>);
 
 impl Folders {
-    /// Does something with the world of a recipe, whose paths start in the folder `base`.
+    /// Does something with the world of a recipe, whose paths start in the folder `base`, and with what an earlier check
+    /// found out in it; keeps what is to be known the next time.
     pub(super) fn with<T>(
         &mut self,
         recipe: &Path,
         base: &Path,
         open: &Documents,
-        work: impl FnOnce(&Desk<'_>, &str) -> T,
+        work: impl FnOnce(&Desk<'_>, &str, Option<&Earlier>) -> (T, Option<Earlier>),
     ) -> T {
         let folder = self
             .0
@@ -77,11 +78,15 @@ impl Folders {
         if !folder.is_fresh() || folder.disk.folder != base {
             *folder = Folder::of(recipe, base);
         }
+        folder.disk.forget_failures();
         let known = folder.facts.borrow().len();
         let desk = Desk { folder, open };
-        let done = work(&desk, &desk.folder.disk.main);
+        let (done, earlier) = work(&desk, &folder.disk.main, folder.earlier.as_ref());
         if folder.facts.borrow().len() > known {
             folder.settle();
+        }
+        if earlier.is_some() {
+            folder.earlier = earlier;
         }
         done
     }
@@ -117,17 +122,10 @@ impl World for Desk<'_> {
         {
             return Ok(facts.clone());
         }
-        match self.folder.disk.data_facts(request) {
-            Ok(facts) => {
-                let mut known = self.folder.facts.borrow_mut();
-                known.push((request.clone(), facts.clone()));
-                Ok(facts)
-            }
-            Err(fault) => {
-                self.folder.failed.set(true);
-                Err(fault)
-            }
-        }
+        let facts = self.folder.disk.data_facts(request)?;
+        let mut known = self.folder.facts.borrow_mut();
+        known.push((request.clone(), facts.clone()));
+        Ok(facts)
     }
 
     fn part_rows(
