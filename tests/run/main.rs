@@ -9,3 +9,4 @@ mod search;
 mod second;
 mod signatures;
 mod support;
+mod workers;

@@ -19,6 +19,7 @@ mod core;
 mod data;
 pub mod editor;
 mod expr;
+mod figures;
 mod forward;
 mod generic;
 mod kinds;

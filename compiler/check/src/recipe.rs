@@ -130,6 +130,39 @@ pub enum Length {
     Steps(u64),
 }
 
+/// A figure that a search may follow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Figure {
+    /// The best of what the training watches.
+    Watch,
+    /// Numbers in the parameters.
+    Parameters,
+    /// Bytes of state and of the largest program, as planned.
+    Memory,
+    /// Floating-point operations of the prediction of one row.
+    Flops,
+    /// A metric of an evaluation.
+    Metric {
+        /// Declared name of the evaluation.
+        evaluation: String,
+        /// Name of the metric.
+        metric: String,
+    },
+}
+
+impl Figure {
+    /// The name in results and in the study's hash.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Watch => mmh_search::WATCH.to_owned(),
+            Self::Parameters => "parameters".to_owned(),
+            Self::Memory => "memory".to_owned(),
+            Self::Flops => "flops".to_owned(),
+            Self::Metric { evaluation, metric } => format!("{evaluation}.{metric}"),
+        }
+    }
+}
+
 /// A `search` section.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
@@ -141,6 +174,8 @@ pub struct Search {
     pub training: usize,
     /// All that decides the search, but for results.
     pub spec: mmh_search::Spec,
+    /// The figures that it follows, in the order of the spec's objectives.
+    pub figures: Vec<Figure>,
     /// Lengths at which trials are compared ahead of their end.
     pub rungs: Vec<Length>,
     /// Where each site of the space stands in the text.

@@ -3,13 +3,13 @@
 use crate::call::{Bound, Given};
 use crate::core::Cx;
 use crate::expr::Scope;
+use crate::figures::Followed;
 use crate::recipe::{Length, NotYet, Search, Train};
-use crate::section::{Choice, Settings};
+use crate::section::Choice;
 use crate::value::{Eval, Loc, Reported, UnitKind, Value};
-use mmh_diag::{Code, Diagnostic};
-use mmh_ir::plan::Part;
+use mmh_diag::Code;
 use mmh_numerics::random::Seed;
-use mmh_search::{Direction, Method, Propose, Spec};
+use mmh_search::{Method, Propose, Spec};
 use mmh_syntax::ast::{Expr, Field, Name, Section, SectionKind};
 
 pub(crate) const SEARCH: &[&str] = &[
@@ -37,6 +37,9 @@ pub(crate) const PROPOSALS: &[Choice] = &[
 
 /// Random trials ahead of the first that `tpe` estimates, unless the recipe says otherwise.
 const STARTUP: usize = 10;
+
+/// Trials of a generation of `nsga2`, unless the recipe says otherwise.
+const POPULATION: usize = 50;
 
 /// How many of the newest trials a proposal does not read, unless the recipe says otherwise: so many may run beside it.
 const LAG: usize = 3;
@@ -85,7 +88,7 @@ impl<'p> Cx<'p> {
         let help = "write `run = fit`";
         let run = self.required(&settings, section, name, "run", Code::SettingMissing, help);
         let run = run.and_then(|field| self.training_named(field));
-        let direction = self.direction(&settings, section, name, run.as_ref().ok().copied());
+        let followed = self.figures(&settings, section, name, run.as_ref().ok().copied());
         let training = run.as_ref().ok().and_then(|run| {
             let place = trained.iter().position(|(declared, _)| declared == run)?;
             trained.get(place).map(|(_, train)| (place, *train))
@@ -94,8 +97,12 @@ impl<'p> Cx<'p> {
             Some(field) => self.method(field, training.map(|(_, train)| train)),
             None => Ok((Method::Full, Vec::new())),
         };
+        let several = followed.as_ref().is_ok_and(|followed| followed.len() > 1);
         let propose = match settings.get("propose") {
             Some(field) => self.proposals(field),
+            None if several => Ok(Propose::Nsga2 {
+                population: POPULATION,
+            }),
             None => Ok(Propose::Tpe { startup: STARTUP }),
         };
         let help = "write `budget = 64 trials`";
@@ -132,18 +139,20 @@ impl<'p> Cx<'p> {
             );
         }
         let (number, train) = training.ok_or(Reported)?;
-        let direction = direction?;
-        self.same_direction(&settings, direction, train)?;
+        let followed = followed?;
+        self.same_direction(&followed, train)?;
         let (space, places) = self.search_space(run?)?;
-        let (method, rungs) = method?;
+        let ((method, rungs), propose) = (method?, propose?);
+        self.fits_figures(&settings, name, &followed, method, propose)?;
+        let (objectives, figures) = followed.into_iter().map(Followed::into_parts).unzip();
         let mut spec = Spec {
             name: name.to_owned(),
             seed,
             space,
-            direction,
+            objectives,
             rungs: rungs.len() + 1,
             method,
-            propose: propose?,
+            propose,
             budget: budget?,
             lag: lag?,
         };
@@ -157,65 +166,13 @@ impl<'p> Cx<'p> {
             span: section.name.as_ref().map_or(section.kind_span, |n| n.span),
             training: number,
             spec,
+            figures,
             rungs,
             places,
             memory: memory?,
             constrained: settings.get("where").is_some(),
             holds: holds?,
         })
-    }
-
-    fn direction(
-        &mut self,
-        settings: &Settings<'p>,
-        section: &'p Section,
-        name: &str,
-        run: Option<usize>,
-    ) -> Eval<Direction> {
-        match (settings.get("maximize"), settings.get("minimize")) {
-            (Some(field), None) => self.objective(field, run).map(|()| Direction::Maximise),
-            (None, Some(field)) => self.objective(field, run).map(|()| Direction::Minimise),
-            (Some(_), Some(field)) => self.fail_at(
-                Code::SettingDuplicate,
-                field.name.span,
-                "a search makes one figure large or small, not both",
-                "leave one away",
-            ),
-            (None, None) => {
-                let help = "write `maximize = fit.watch`";
-                let code = Code::SettingMissing;
-                self.required(settings, section, name, "maximize", code, help)?;
-                Err(Reported)
-            }
-        }
-    }
-
-    /// The best of a trial is the best by its watch, so that search and watch must agree on what is better.
-    fn same_direction(
-        &mut self,
-        settings: &Settings<'p>,
-        direction: Direction,
-        train: &Train,
-    ) -> Eval<()> {
-        let maximise = train.watch.as_ref().is_some_and(|watch| watch.maximise);
-        let (written, wanted, size) = match maximise {
-            true => ("minimize", "maximize", "large"),
-            false => ("maximize", "minimize", "small"),
-        };
-        match settings.get(written) {
-            Some(field) if (direction == Direction::Maximise) != maximise => {
-                let name = &train.name;
-                let diagnostic = Diagnostic::error(
-                    Code::ValueRange,
-                    format!("`{name}.watch` is better when it is {size}"),
-                )
-                .at(self.source, field.name.span, "")
-                .help(format!("write `{wanted} = {name}.watch`"))
-                .fix(format!("write `{wanted}`"), field.name.span, wanted);
-                Err(self.report(diagnostic))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn method(&mut self, field: &'p Field, train: Option<&Train>) -> Eval<(Method, Vec<Length>)> {
@@ -263,17 +220,14 @@ impl<'p> Cx<'p> {
             "gp" => Ok(Propose::Gp {
                 startup: self.trials_arg(&bound, "startup", STARTUP, 1.0)?,
             }),
+            "nsga2" => Ok(Propose::Nsga2 {
+                population: self.trials_arg(&bound, "population", POPULATION, 4.0)?,
+            }),
             "sobol" => Ok(Propose::Sobol),
             "grid" => Ok(Propose::Grid {
                 points: self.count_arg(&bound, "points", POINTS)?,
             }),
-            "random" => Ok(Propose::Random),
-            other => self.fail_at(
-                Code::CapabilityNotYet,
-                field.value.span(),
-                format!("this version cannot propose by `{other}`"),
-                "write `tpe`, which models what it has seen as well",
-            ),
+            _ => Ok(Propose::Random),
         }
     }
 
@@ -417,72 +371,6 @@ impl<'p> Cx<'p> {
         }
     }
 
-    /// `fit.watch` of the training that is run; never a figure of test rows.
-    fn objective(&mut self, field: &'p Field, run: Option<usize>) -> Eval<()> {
-        let loc = self.at(field.value.span());
-        let help = "write `fit.watch`, with the name of a training";
-        let Expr::Path(path) = field.value.ungrouped() else {
-            return self.fail(Code::SettingType, loc, "a search follows one figure", help);
-        };
-        let [head, which, ..] = path.names.as_slice() else {
-            return self.fail(Code::SettingType, loc, "a search follows one figure", help);
-        };
-        if self.program.is_lost(self.source, &head.text) {
-            return Err(Reported);
-        }
-        let Some(declared) = self.program.find(self.source, &head.text) else {
-            self.name_value(head, &Scope::default())?;
-            return Err(Reported);
-        };
-        let Some((section, source)) = self.section(declared) else {
-            let message = format!("`{}` is no section that measures", head.text);
-            return self.fail(Code::SettingType, loc, message, help);
-        };
-        let rows = section.fields.iter().find(|f| f.name.text == "rows");
-        if section.kind == SectionKind::Evaluate
-            && let Some(rows) = rows.filter(|rows| reads_test(rows))
-        {
-            let diagnostic = Diagnostic::error(
-                Code::DataTestLeak,
-                "the search would choose by the test rows",
-            )
-            .at(
-                self.source,
-                field.value.span(),
-                "this decides which trial wins",
-            )
-            .help("measure on the validation rows: `.valid`")
-            .and(
-                source,
-                rows.value.span(),
-                "these rows are for the last measurement only",
-            );
-            return Err(self.report(diagnostic));
-        }
-        if section.kind != SectionKind::Train || which.text != "watch" {
-            return self.fail(
-                Code::CapabilityNotYet,
-                loc,
-                "this version searches by the `watch` of a training alone",
-                "give the training a `watch`, and write `fit.watch`",
-            );
-        }
-        if !section.fields.iter().any(|f| f.name.text == "watch") {
-            let message = format!("`{}` watches nothing", head.text);
-            return self.fail(Code::NameUnknown, loc, message, "give it a `watch`");
-        }
-        if run.is_some_and(|run| run != declared) {
-            let message = format!("trials run another training than `{}`", head.text);
-            return self.fail(
-                Code::SettingType,
-                loc,
-                message,
-                "follow the `watch` of the training in `run`",
-            );
-        }
-        Ok(())
-    }
-
     /// The training whose best model `tune.best` is, if `name` is a search.
     pub(crate) fn searched_by(&mut self, name: &Name) -> Option<&'p Name> {
         let declared = self.program.find(self.source, &name.text)?;
@@ -499,18 +387,4 @@ impl<'p> Cx<'p> {
             _ => None,
         }
     }
-}
-
-// Whether the rows of a section are those of the test part, as written.
-fn reads_test(field: &Field) -> bool {
-    let mut found = false;
-    crate::program::walk(&field.value, &mut |e| {
-        if let Expr::Path(path) = e {
-            found |= path
-                .names
-                .get(1)
-                .is_some_and(|n| n.text == Part::Test.name());
-        }
-    });
-    found
 }

@@ -68,6 +68,7 @@ codes! {
     SearchShapeCounterexample "search" "shape-counterexample" "a choice in the search space breaks the model";
     SearchLogFromZero "search" "log-from-zero" "a logarithmic range starts at zero";
     SearchRangeEmpty "search" "range-empty" "a range ends before it starts";
+    SearchFigures "search" "figures" "a search cannot follow these figures in this way";
     SearchNoSpace "search" "no-space" "a search has nothing to choose";
     RandomOutsideTraining "random" "outside-training" "a random step reaches rows that are not for training";
     DataTestLeak "data" "test-leak" "test rows are used for a decision";

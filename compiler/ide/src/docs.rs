@@ -228,8 +228,16 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("", "model", "The model that is written: `fit.best.net`."),
     ("", "metrics", "What is measured: `[accuracy, confusion]`."),
     ("", "run", "The training that is searched."),
-    ("", "maximize", "The figure to make large: `fit.watch`."),
-    ("", "minimize", "The figure to make small: `fit.watch`."),
+    (
+        "",
+        "maximize",
+        "The figure to make large, or several: `fit.watch`, `check.accuracy`.",
+    ),
+    (
+        "",
+        "minimize",
+        "The figure to make small, or several: `[parameters, flops]`.",
+    ),
     (
         "",
         "method",
@@ -238,7 +246,7 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     (
         "",
         "propose",
-        "How choices are proposed: `tpe`, `gp`, `cmaes`, `sobol`, `random` or `grid`.",
+        "How choices are proposed: `tpe`, `gp`, `cmaes`, `nsga2`, `sobol`, `random` or `grid`.",
     ),
     ("", "budget", "How many trials: `64 trials`."),
     (
@@ -383,7 +391,7 @@ pub(crate) fn choice(name: &str) -> &'static str {
         "cmaes" => "Covariance matrix adaptation (Hansen 2016).",
         "sobol" => "A scrambled Sobol sequence (Joe & Kuo 2008).",
         "gp" => "The improvement that a Gaussian process expects (Jones et al. 1998).",
-        "nsga2" => "Several figures at once (Deb et al. 2002; not in this version).",
+        "nsga2" => "Breeding, for several figures at once (Deb et al. 2002).",
         "grid" => "Every combination in order.",
         "onnx" => "An ONNX file.",
         "safetensors" => "A safetensors file.",

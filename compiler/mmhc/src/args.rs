@@ -78,6 +78,9 @@ pub(crate) enum Verb {
     Worker(Rest),
     /// Train in federated rounds (not in this version)
     Federate(Rest),
+    /// Train trials that come on stdin: what `run --isolate process` starts
+    #[command(hide = true)]
+    TrialWorker(DeviceArgs),
 }
 
 /// `mmhc new`.
@@ -125,6 +128,12 @@ pub(crate) struct RunArgs {
     /// Trials of a search that are trained at once; they share the threads
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) workers: u32,
+    /// Workers as threads of this process, or as processes, of which none takes the others with it
+    #[arg(long, value_enum, default_value_t = Isolate::Thread)]
+    pub(crate) isolate: Isolate,
+    /// With `--isolate process`: end a trial that takes longer; it is tried again alone, then the search ends
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) trial_timeout: Option<f64>,
     /// Go on from the last good step in the run folder
     #[arg(long)]
     pub(crate) resume: bool,
@@ -137,6 +146,16 @@ pub(crate) struct RunArgs {
     /// Print the result as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// How workers of a search are kept apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Isolate {
+    /// As threads
+    #[default]
+    Thread,
+    /// As processes
+    Process,
 }
 
 /// What is to do the work. None of it changes a bit of the result.
@@ -572,6 +591,13 @@ fn temperature(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
         _ => Err("a temperature is a number from 0".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value <= 1e9 => Ok(value),
+        _ => Err("seconds are a number above 0".to_owned()),
     }
 }
 

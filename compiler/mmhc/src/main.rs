@@ -110,6 +110,7 @@ fn dispatch(verb: Verb) -> Exit {
         Verb::Search(rest) => not_yet::verb("search", &rest),
         Verb::Worker(rest) => not_yet::verb("worker", &rest),
         Verb::Federate(rest) => not_yet::verb("federate", &rest),
+        Verb::TrialWorker(args) => search::process::work(&args),
     };
     match ended {
         Ok(()) => Exit::Done,

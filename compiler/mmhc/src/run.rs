@@ -1,6 +1,6 @@
 //! `mmhc run`: check, plan, train, evaluate.
 
-use crate::args::RunArgs;
+use crate::args::{Isolate, RunArgs};
 use crate::findings::Finding;
 use crate::front::{self, Checked};
 use crate::outcome::{Exit, Failure, Outcome};
@@ -34,6 +34,10 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         );
         return Err(Failure::Usage(message));
     }
+    if args.trial_timeout.is_some() && args.isolate != Isolate::Process {
+        let message = "`--trial-timeout` ends a process; give `--isolate process` as well";
+        return Err(Failure::Usage(message.to_owned()));
+    }
     let checked = front::check(front::open(&args.recipe, json)?, &args.set);
     let recipe = checked.recipe(json)?;
     runnable(&checked, recipe, args.no_search, json)?;
@@ -49,7 +53,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         }
         return search::run(args, &checked, search, &out);
     }
-    if args.workers != 1 {
+    if args.workers != 1 || args.isolate != Isolate::Thread {
         let message = "`--workers` share the trials of a search, and none is run here";
         return Err(Failure::Usage(message.to_owned()));
     }

@@ -221,19 +221,17 @@ fn sections_that_cannot_run_are_refused() {
     place
         .mmhc(&["run", "points.mmh", "--no-search", "--limit", "1 step"])
         .ends(0);
-    place.write(
-        "points.mmh",
-        &recipe.replace("method   = full", "propose  = nsga2"),
-    );
-    let refused = place.mmhc(&["run", "points.mmh"]).ends(1);
-    assert!(
-        refused.err.contains("capability::not-yet"),
-        "{}",
-        refused.err
-    );
     place.write("points.mmh", &recipe);
     let workers = ["run", "points.mmh", "--no-search", "--workers", "2"];
     assert!(place.mmhc(&workers).ends(2).err.contains("--workers"));
+    let timeout = ["run", "points.mmh", "--trial-timeout", "3"];
+    assert!(
+        place
+            .mmhc(&timeout)
+            .ends(2)
+            .err
+            .contains("--isolate process")
+    );
 }
 
 #[test]

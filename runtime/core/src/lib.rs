@@ -18,7 +18,7 @@
 //! | `study` | the folder and the journal of a search |
 //! | `audit` | whether a folder is whole, the state after each step |
 //! | `proof` | hashes of states and of single values, for another machine to compare |
-//! | `model`, `summary`, `report` | hash and file of the model, the result as data and as a page |
+//! | `model`, `summary`, `report`, `chart` | hash and file of the model, the result as data and as a page |
 
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -32,6 +32,7 @@
 )]
 
 pub mod audit;
+pub mod chart;
 pub mod checkpoint;
 pub mod data;
 pub mod evaluate;
@@ -62,12 +63,12 @@ pub mod trail;
 pub mod train;
 pub mod watch;
 
+pub use chart::escape as escape_html;
 pub use data::{Dataset, load_data};
 pub use failure::{Culprit, NotFinite, RunFailure};
 pub use files::{Disk, Files};
 pub use folder::RecipeText;
 pub use observe::{Diagnose, Observer, Silent};
 pub use predict::{Predictor, Sampling, StoredModel, sample_text};
-pub use report::escape as escape_html;
 pub use session::{Limit, Options, Session};
 pub use summary::RunSummary;

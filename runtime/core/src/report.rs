@@ -1,5 +1,6 @@
 //! `report.html`: one page without scripts or links, every text escaped.
 
+use crate::chart::{EDGE, HEIGHT, Range, WIDTH, across, escape, label, line, open, shown, up};
 use crate::checkpoint::Progress;
 use crate::summary::RunSummary;
 use mmh_ir::Plan;
@@ -11,10 +12,6 @@ const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;mar
 background:#fff}h1,h2{font-weight:600}table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.2rem .8rem .2rem 0;\
 text-align:left;border-bottom:1px solid #ddd}td.n{text-align:right;font-variant-numeric:tabular-nums}code{word-break:break-all}\
 svg{width:100%;height:auto;border:1px solid #ddd}@media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}}";
-
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 240.0;
-const EDGE: f64 = 36.0;
 
 /// The page of a finished run.
 pub(crate) fn report(plan: &Plan, summary: &RunSummary, trained: &[Progress]) -> String {
@@ -39,22 +36,6 @@ pub(crate) fn report(plan: &Plan, summary: &RunSummary, trained: &[Progress]) ->
     write_hashes(&mut page, summary);
     page.push_str("</body></html>\n");
     page
-}
-
-/// Text as it may stand in HTML, attributes included.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(c),
-        }
-    }
-    out
 }
 
 fn row(page: &mut String, name: &str, value: &str) {
@@ -149,36 +130,29 @@ fn write_curve(page: &mut String, name: &str, points: &[(f64, f64)]) {
     let (Some(first), Some(last)) = (points.first(), points.last()) else {
         return;
     };
-    let low = points.iter().fold(f64::INFINITY, |low, (_, y)| low.min(*y));
-    let high = points
-        .iter()
-        .fold(f64::NEG_INFINITY, |high, (_, y)| high.max(*y));
-    let place = |value: f64, from: f64, to: f64| {
-        if to > from {
-            (value - from) / (to - from)
-        } else {
-            0.5
-        }
+    let (Some(steps), Some(values)) = (
+        Range::of(points.iter().map(|it| it.0)),
+        Range::of(points.iter().map(|it| it.1)),
+    ) else {
+        return;
     };
-    let mut path = String::new();
-    for (x, y) in &points {
-        let x = EDGE + place(*x, first.0, last.0) * (WIDTH - 2.0 * EDGE);
-        let y = HEIGHT - EDGE - place(*y, low, high) * (HEIGHT - 2.0 * EDGE);
-        let _ = write!(path, "{x:.1},{y:.1} ");
-    }
-    let name = escape(name);
-    let (bottom, right) = (HEIGHT - 12.0, WIDTH - EDGE);
-    let _ = write!(
+    open(page, "", &format!("{name} by step"));
+    let ends = format!("{name}: {} to {}", shown(values.low), shown(values.high));
+    label(page, EDGE, 20.0, "start", &ends);
+    let bottom = HEIGHT - 12.0;
+    label(page, EDGE, bottom, "start", &format!("step {}", first.0));
+    label(
         page,
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{name} by step\">\
-         <g font-size=\"12\" fill=\"currentColor\"><text x=\"{EDGE}\" y=\"20\">{name}: {} to {}</text>\
-         <text x=\"{EDGE}\" y=\"{bottom}\">step {}</text><text x=\"{right}\" y=\"{bottom}\" text-anchor=\"end\">step {}</text></g>\
-         <polyline fill=\"none\" stroke=\"#2563eb\" stroke-width=\"2\" points=\"{path}\"/></svg>",
-        shown(low),
-        shown(high),
-        first.0,
-        last.0
+        WIDTH - EDGE,
+        bottom,
+        "end",
+        &format!("step {}", last.0),
     );
+    let places = points
+        .iter()
+        .map(|(x, y)| (across(steps.place(*x)), up(values.place(*y))));
+    line(page, places, "stroke=\"#2563eb\" stroke-width=\"2\"", "");
+    page.push_str("</svg>");
 }
 
 fn write_metrics(page: &mut String, summary: &RunSummary) {
@@ -257,16 +231,6 @@ fn write_hashes(page: &mut String, summary: &RunSummary) {
     );
     row(page, "done by", &device);
     page.push_str("</table>");
-}
-
-/// A number to six significant digits or so.
-fn shown(value: f64) -> String {
-    let size = value.abs();
-    if size != 0.0 && !(1e-4..1e7).contains(&size) {
-        format!("{value:.4e}")
-    } else {
-        format!("{value:.5}")
-    }
 }
 
 #[cfg(test)]

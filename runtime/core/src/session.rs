@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Progress, Store};
 use crate::data::{Dataset, data_hash, load_data, seed_of};
-use crate::evaluate::Evaluator;
+use crate::evaluate::{Evaluator, Metrics};
 use crate::failure::RunFailure;
 use crate::files::{Disk, Files, read_if_there};
 use crate::folder::{Identity, RecipeText, RunFolder, checkpoint_folder};
@@ -396,6 +396,25 @@ impl<'a> Session<'a> {
             );
         }
         Ok(metrics)
+    }
+
+    /// Measures one evaluation of the training that `progress` belongs to.
+    ///
+    /// Errors: no such evaluation; the device fails.
+    pub fn measure(&self, evaluation: &str, progress: &Progress) -> Result<Metrics, RunFailure> {
+        let named = self
+            .plan
+            .evaluations
+            .iter()
+            .find(|it| it.name == evaluation);
+        let missing = || RunFailure::Plan(format!("there is no evaluation `{evaluation}`"));
+        let evaluation = named.ok_or_else(missing)?;
+        let trainings = &self.plan.trainings;
+        let training = trainings.iter().find(|it| it.name == evaluation.training);
+        let training = training.ok_or_else(missing)?;
+        let data = self.dataset(evaluation.data)?;
+        let mut state = progress.model(evaluation.best).clone();
+        Evaluator::new(evaluation, data, &training.state, self.device)?.run(&mut state)
     }
 
     fn measured<'b>(

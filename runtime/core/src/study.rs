@@ -48,7 +48,10 @@ pub enum StudyEvent {
         plan_hash: String,
         /// What came of it.
         outcome: Stored,
-        /// The figure the search follows by steps, as far as it was measured.
+        /// The figures beside the first, in the order of the search.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<String>,
+        /// The watched figure by steps, as far as it was measured.
         curve: Vec<(u64, String)>,
     },
     /// A trial failed for a reason that is none of its settings; it is tried once more, alone.

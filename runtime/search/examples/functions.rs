@@ -6,7 +6,8 @@
 use mmh_numerics::double::{cos, exp, sqrt};
 use mmh_numerics::random::Seed;
 use mmh_search::{
-    Direction, Domain, Method, Outcome, Point, Propose, Setting, Site, Space, Spec, Study,
+    Direction, Domain, Method, Objective, Outcome, Point, Propose, Setting, Site, Space, Spec,
+    Study,
 };
 use std::time::Instant;
 
@@ -141,7 +142,7 @@ fn spec(function: &Function, sampler: &str, trials: usize, seed: u128) -> Spec {
         space: Space {
             sites: function.ranges.iter().enumerate().map(site).collect(),
         },
-        direction: Direction::Minimise,
+        objectives: vec![Objective::watch(Direction::Minimise)],
         rungs: 1,
         method: Method::Full,
         propose: Propose::Random,
@@ -154,6 +155,7 @@ fn spec(function: &Function, sampler: &str, trials: usize, seed: u128) -> Spec {
         "cmaes" => Propose::CmaEs {
             population: spec.default_population(),
         },
+        "nsga2" => Propose::Nsga2 { population: 50 },
         "gp" => Propose::Gp { startup: 10 },
         _ => Propose::Tpe { startup: 10 },
     };

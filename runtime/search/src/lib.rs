@@ -14,7 +14,8 @@
 //! | `spec` | the methods and what each may read |
 //! | `study` | proposals, results, decisions, the best trial |
 //! | `decide` | which trials go on at a rung |
-//! | `sobol`, `tpe`, `cma`, `gp` | ways to propose |
+//! | `sobol`, `tpe`, `cma`, `gp`, `nsga` | ways to propose |
+//! | `pareto` | several figures at once |
 //! | `math`, `draws`, `eigen` | functions, random numbers and matrices that give the same bits everywhere |
 
 #![forbid(unsafe_code)]
@@ -30,6 +31,8 @@ mod draws;
 mod eigen;
 mod gp;
 pub mod math;
+mod nsga;
+mod pareto;
 mod propose;
 mod sobol;
 mod space;
@@ -38,5 +41,5 @@ mod study;
 mod tpe;
 
 pub use space::{Domain, Point, Setting, Site, Space};
-pub use spec::{Direction, Method, Propose, Spec};
+pub use spec::{Direction, Method, Objective, Propose, Spec, WATCH};
 pub use study::{Job, Outcome, Status, Study, Trial};

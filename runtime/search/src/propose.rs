@@ -4,7 +4,7 @@ use crate::draws::Draws;
 use crate::space::Point;
 use crate::spec::Propose;
 use crate::study::Study;
-use crate::{cma, gp, sobol, tpe};
+use crate::{cma, gp, nsga, sobol, tpe};
 
 impl Study {
     /// Proposal `trial`, at the `attempt`-th go: a function of spec, number and what [`crate::Spec::reads`] allows.
@@ -29,10 +29,11 @@ impl Study {
                 }
             }
             Propose::CmaEs { population } => cma::point(self, population.max(2), trial, attempt),
+            Propose::Nsga2 { population } => nsga::point(self, population.max(2), trial, attempt),
         }
     }
 
-    fn random(&self, trial: usize, attempt: u64) -> Point {
+    pub(crate) fn random(&self, trial: usize, attempt: u64) -> Point {
         let spec = self.spec();
         let mut draws = Draws::at(&spec.seed, &spec.name, "random", &[trial as u64, attempt]);
         let coordinates: Vec<f64> = spec.space.sites.iter().map(|_| draws.uniform()).collect();

@@ -110,7 +110,7 @@ mod tests {
             space: Space {
                 sites: (0..dimensions).map(site).collect(),
             },
-            direction: Direction::Minimise,
+            objectives: vec![crate::Objective::watch(Direction::Minimise)],
             rungs: 1,
             method: Method::Full,
             propose: Propose::Sobol,

@@ -12,8 +12,8 @@ pub struct Spec {
     pub seed: Seed,
     /// What may be chosen.
     pub space: Space,
-    /// Which figures are better.
-    pub direction: Direction,
+    /// The figures that are followed: one, or several of which none decides alone.
+    pub objectives: Vec<Objective>,
     /// Where trials are compared before their end: the number of rungs, the end among them.
     pub rungs: usize,
     /// Who goes on at a rung.
@@ -25,6 +25,18 @@ pub struct Spec {
     /// A proposal, and a decision about a trial, reads trials more than so many numbers before it.
     pub lag: usize,
 }
+
+/// A figure that a search follows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objective {
+    /// Its name; [`WATCH`] is the one that is known ahead of a trial's end.
+    pub name: String,
+    /// Which are better.
+    pub direction: Direction,
+}
+
+/// The name of the figure that a training measures as it goes on.
+pub const WATCH: &str = "watch";
 
 /// Which figures are better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +101,11 @@ pub enum Propose {
         /// Random trials ahead of the first that is modelled.
         startup: usize,
     },
+    /// NSGA-II (Deb et al. 2002), for several figures. Its generations are made whole, like those of CMA-ES.
+    Nsga2 {
+        /// Trials of a generation.
+        population: usize,
+    },
     /// Covariance matrix adaptation (Hansen 2016). Its generations are made whole: it reads the generations before.
     CmaEs {
         /// Trials of a generation.
@@ -107,7 +124,32 @@ pub(crate) struct Cohort {
     pub(crate) rung: usize,
 }
 
+impl Objective {
+    /// What a training measures as it goes on.
+    pub fn watch(direction: Direction) -> Self {
+        Self {
+            name: WATCH.to_owned(),
+            direction,
+        }
+    }
+
+    /// A figure as a loss: small is good, no number is the worst.
+    pub(crate) fn loss(&self, value: f64) -> f64 {
+        match self.direction {
+            _ if value.is_nan() => f64::INFINITY,
+            Direction::Maximise => -value,
+            Direction::Minimise => value,
+        }
+    }
+}
+
 impl Spec {
+    /// Which first figures are better.
+    pub fn direction(&self) -> Direction {
+        let first = self.objectives.first();
+        first.map_or(Direction::Minimise, |objective| objective.direction)
+    }
+
     /// The cohorts of successive halving and Hyperband; none for other methods.
     pub(crate) fn cohorts(&self, budget: usize) -> Vec<Cohort> {
         match self.method {
@@ -126,13 +168,16 @@ impl Spec {
 
     /// How many trials, counted from the first, proposal `trial` may read.
     ///
-    /// All but the last `lag` before it. CMA-ES reads the generations before its own, grid, random and Sobol read none.
+    /// All but the last `lag` before it. CMA-ES and NSGA-II read the generations before their own, grid, random and Sobol
+    /// read none.
     pub fn reads(&self, trial: usize) -> usize {
         match self.propose {
             Propose::Grid { .. } | Propose::Random | Propose::Sobol => 0,
             Propose::Tpe { startup } | Propose::Gp { startup } if trial < startup => 0,
             Propose::Tpe { .. } | Propose::Gp { .. } => trial.saturating_sub(self.lag),
-            Propose::CmaEs { population } => trial - trial % population.max(1),
+            Propose::CmaEs { population } | Propose::Nsga2 { population } => {
+                trial - trial % population.max(1)
+            }
         }
     }
 }

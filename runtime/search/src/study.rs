@@ -1,9 +1,10 @@
 //! A study: proposals, results, decisions.
 
 use crate::math;
+use crate::pareto;
 use crate::space::{Domain, Point, Setting};
-use crate::spec::{Cohort, Direction, Method, Propose, Spec};
-use crate::{cma, tpe};
+use crate::spec::{Cohort, Direction, Method, Objective, Propose, Spec, WATCH};
+use crate::{cma, nsga, tpe};
 use std::fmt::Write;
 
 /// Proposals that may be refused by the recipe's constraint before a trial counts as infeasible.
@@ -34,8 +35,10 @@ pub enum Outcome {
 pub struct Trial {
     /// Its settings.
     pub point: Point,
-    /// What came of it, by rung.
+    /// What came of it, by rung: of several figures the first.
     pub results: Vec<Option<Outcome>>,
+    /// The figures beside the first, once they are known.
+    pub others: Vec<f64>,
     /// Whether it goes on from a rung, where that is decided.
     pub(crate) goes_on: Vec<Option<bool>>,
     /// Proposals that the constraint refused before.
@@ -77,6 +80,7 @@ pub struct Study {
     pub(crate) cohorts: Vec<Cohort>,
     pub(crate) trials: Vec<Trial>,
     pub(crate) cma: cma::Memo,
+    pub(crate) nsga: nsga::Memo,
 }
 
 /// What a proposal knows of a trial.
@@ -109,6 +113,12 @@ impl Study {
         if spec.rungs == 0 || total == 0 {
             return Err("it has no trial".to_owned());
         }
+        if spec.objectives.is_empty() {
+            return Err("it follows no figure".to_owned());
+        }
+        if spec.objectives.len() > 1 && spec.rungs > 1 {
+            return Err("trials of several figures are compared at their end alone".to_owned());
+        }
         let cohorts = spec.cohorts(total);
         Ok(Self {
             spec,
@@ -117,6 +127,7 @@ impl Study {
             cohorts,
             trials: Vec::new(),
             cma: cma::Memo::default(),
+            nsga: nsga::Memo::default(),
         })
     }
 
@@ -152,14 +163,19 @@ impl Study {
 
     /// Notes what came of a job. A result that is there already is left as it is.
     pub fn record(&mut self, job: Job, outcome: Outcome) {
-        let slot = self
-            .trials
-            .get_mut(job.trial)
-            .and_then(|trial| trial.results.get_mut(job.rung));
-        if let Some(slot) = slot
+        self.record_all(job, outcome, &[]);
+    }
+
+    /// Notes what came of a job, with the figures beside the first.
+    pub fn record_all(&mut self, job: Job, outcome: Outcome, others: &[f64]) {
+        let Some(trial) = self.trials.get_mut(job.trial) else {
+            return;
+        };
+        if let Some(slot) = trial.results.get_mut(job.rung)
             && slot.is_none()
         {
             *slot = Some(outcome);
+            trial.others = others.to_vec();
         }
     }
 
@@ -169,8 +185,16 @@ impl Study {
             && (0..self.total).all(|trial| self.status(trial) != Status::Running)
     }
 
-    /// The best trial so far with its figure: of those that came furthest the best, of equals the first.
+    /// The best trial so far with its first figure: of those that came furthest the best, of equals the first. Of several
+    /// figures the knee of the front: the trial closest to the best of each, as shares of the front's ranges.
     pub fn best(&self) -> Option<(usize, f64)> {
+        if self.spec.objectives.len() > 1 {
+            let (trials, all) = self.judged();
+            let losses: Vec<&[f64]> = all.iter().map(Vec::as_slice).collect();
+            let knee = pareto::knee(&losses, pareto::fronts(&losses).first()?)?;
+            let trial = *trials.get(knee)?;
+            return Some((trial, self.last_value(trial)?.1));
+        }
         let mut best: Option<(usize, usize, f64)> = None;
         for number in 0..self.trials.len() {
             let Some((rung, value)) = self.last_value(number) else {
@@ -184,6 +208,48 @@ impl Study {
             }
         }
         best.map(|(number, _, value)| (number, value))
+    }
+
+    /// The trials that no other one beats in every figure, in order; of one figure the best trial.
+    pub fn front(&self) -> Vec<usize> {
+        if self.spec.objectives.len() < 2 {
+            return self.best().map(|(trial, _)| trial).into_iter().collect();
+        }
+        let (trials, all) = self.judged();
+        let losses: Vec<&[f64]> = all.iter().map(Vec::as_slice).collect();
+        let fronts = pareto::fronts(&losses);
+        let first = fronts.first().into_iter().flatten();
+        first
+            .filter_map(|place| trials.get(*place).copied())
+            .collect()
+    }
+
+    /// The trials that have every figure, with their losses.
+    fn judged(&self) -> (Vec<usize>, Vec<Vec<f64>>) {
+        let all = (0..self.trials.len()).map(|trial| (trial, self.losses(trial)));
+        all.filter(|(_, losses)| losses.iter().all(|loss| *loss < f64::INFINITY))
+            .unzip()
+    }
+
+    /// Every figure of a trial that came to its end, in the order of the objectives.
+    pub fn figures(&self, trial: usize) -> Option<Vec<f64>> {
+        let (_, first) = self.last_value(trial)?;
+        let others = self.trials.get(trial).map(|it| it.others.as_slice());
+        let figures: Vec<f64> = [first].iter().chain(others?).copied().collect();
+        (figures.len() == self.spec.objectives.len()).then_some(figures)
+    }
+
+    /// A loss for each figure; all are infinite where there is none.
+    pub(crate) fn losses(&self, trial: usize) -> Vec<f64> {
+        let objectives = &self.spec.objectives;
+        match self.figures(trial) {
+            None => vec![f64::INFINITY; objectives.len()],
+            Some(figures) => {
+                let each = objectives.iter().zip(figures);
+                each.map(|(objective, figure)| objective.loss(figure))
+                    .collect()
+            }
+        }
     }
 
     /// Where a trial stands.
@@ -213,11 +279,8 @@ impl Study {
 
     /// A figure as a loss: small is good, no number is the worst.
     pub(crate) fn loss(&self, value: f64) -> f64 {
-        match self.spec.direction {
-            _ if value.is_nan() => f64::INFINITY,
-            Direction::Maximise => -value,
-            Direction::Minimise => value,
-        }
+        let first = self.spec.objectives.first();
+        first.map_or(f64::INFINITY, |objective| objective.loss(value))
     }
 
     /// The cohort of a trial.
@@ -311,6 +374,7 @@ impl Study {
             scaled,
             point,
             results,
+            others: Vec::new(),
             goes_on: vec![None; rungs],
             attempt,
         });
@@ -336,6 +400,9 @@ impl Study {
                     Some(Outcome::Diverged { step }) => write!(text, " d{step}"),
                     Some(Outcome::Infeasible { bytes }) => write!(text, " i{bytes}"),
                 };
+            }
+            for figure in &trial.others {
+                let _ = write!(text, " +{:016x}", canonical(*figure));
             }
             text.push('\n');
         }
@@ -374,9 +441,12 @@ impl Spec {
             }
             text.push('\n');
         }
-        let direction = match self.direction {
-            Direction::Maximise => "maximise",
-            Direction::Minimise => "minimise",
+        let direction = match self.objectives.as_slice() {
+            [only] if only.name == WATCH => word(only.direction).to_owned(),
+            several => {
+                let each = several.iter().map(Objective::text);
+                each.collect::<Vec<_>>().join(" ")
+            }
         };
         let method = match self.method {
             Method::Full => "full".to_owned(),
@@ -393,6 +463,7 @@ impl Spec {
             Propose::Tpe { startup } => format!("tpe {startup}"),
             Propose::Gp { startup } => format!("gp {startup}"),
             Propose::CmaEs { population } => format!("cmaes {population}"),
+            Propose::Nsga2 { population } => format!("nsga2 {population}"),
         };
         let (rungs, budget, lag) = (self.rungs, self.budget, self.lag);
         let _ = writeln!(
@@ -406,6 +477,19 @@ impl Spec {
     pub fn default_population(&self) -> usize {
         let numbers = cma::dimensions(&self.space).len().max(1);
         4 + (3.0 * math::log(numbers as f64)) as usize
+    }
+}
+
+impl Objective {
+    fn text(&self) -> String {
+        format!("{} {:?}", word(self.direction), self.name)
+    }
+}
+
+fn word(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Maximise => "maximise",
+        Direction::Minimise => "minimise",
     }
 }
 

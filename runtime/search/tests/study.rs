@@ -2,8 +2,8 @@
 
 use mmh_numerics::random::{Key, Seed, Stream};
 use mmh_search::{
-    Direction, Domain, Job, Method, Outcome, Point, Propose, Setting, Site, Space, Spec, Status,
-    Study,
+    Direction, Domain, Job, Method, Objective, Outcome, Point, Propose, Setting, Site, Space, Spec,
+    Status, Study,
 };
 use proptest::prelude::*;
 
@@ -42,11 +42,11 @@ fn spec(method: Method, propose: Propose, budget: usize, lag: usize, seed: u128)
         name: "tune".into(),
         seed: Seed::from_integer(seed),
         space: space(),
-        direction: if seed.is_multiple_of(2) {
+        objectives: vec![Objective::watch(if seed.is_multiple_of(2) {
             Direction::Maximise
         } else {
             Direction::Minimise
-        },
+        })],
         rungs: if method == Method::Full { 1 } else { 3 },
         method,
         propose,
@@ -74,6 +74,18 @@ fn train(point: &Point, rung: usize) -> Outcome {
     }
 }
 
+/// The figures beside the first: numbers of the same settings.
+fn others(spec: &Spec, point: &Point) -> Vec<f64> {
+    let number = |setting: &Option<Setting>| match setting {
+        Some(Setting::Real(x)) => *x,
+        Some(Setting::Whole(x)) => *x as f64,
+        Some(Setting::Choice(k)) => *k as f64,
+        None => 0.0,
+    };
+    let figures = point.iter().map(number).skip(1);
+    figures.take(spec.objectives.len() - 1).collect()
+}
+
 fn allowed(point: &Point) -> bool {
     !matches!(point.get(2), Some(Some(Setting::Whole(7))))
 }
@@ -99,9 +111,10 @@ fn go_on(study: &mut Study, workers: usize, order: u64) -> Vec<(Job, Outcome)> {
         }
         let ends = draws.double_word(results.len() as u64) as usize % flying.len();
         let job = flying.swap_remove(ends);
-        let outcome = train(&study.trials()[job.trial].point, job.rung);
+        let point = &study.trials()[job.trial].point;
+        let (outcome, others) = (train(point, job.rung), others(study.spec(), point));
         results.push((job, outcome));
-        study.record(job, outcome);
+        study.record_all(job, outcome, &others);
     }
     assert!(study.is_done());
     results
@@ -125,6 +138,7 @@ fn proposals() -> impl Strategy<Value = Propose> {
         Just(Propose::Grid { points: 2 }),
         Just(Propose::Tpe { startup: 4 }),
         Just(Propose::CmaEs { population: 5 }),
+        Just(Propose::Nsga2 { population: 6 }),
     ]
 }
 
@@ -185,6 +199,77 @@ fn workers_change_no_gaussian_process() {
         go_on(&mut study, 2, 3);
         assert_eq!(study.account(), one.account());
     }
+}
+
+/// A search of three figures, bred by NSGA-II.
+fn several(lag: usize, seed: u128) -> Spec {
+    let mut spec = spec(
+        Method::Full,
+        Propose::Nsga2 { population: 8 },
+        60,
+        lag,
+        seed,
+    );
+    for (name, direction) in [
+        ("size", Direction::Minimise),
+        ("speed", Direction::Maximise),
+    ] {
+        let name = name.to_owned();
+        spec.objectives.push(Objective { name, direction });
+    }
+    spec
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    #[test]
+    fn several_figures_and_any_workers_give_one_front(seed in 0u128..4, order in any::<u64>(), lag in 0usize..5) {
+        let spec = several(lag, seed);
+        let (one, _) = run(&spec, 1, 0);
+        let (many, _) = run(&spec, 4, order);
+        prop_assert_eq!(one.account(), many.account());
+        let front = one.front();
+        let (best, _) = one.best().expect("a best");
+        prop_assert!(front.contains(&best) && front.is_sorted());
+        // By definition: a trial is in the front if none is as good in all figures and better in one.
+        let losses = |trial: usize| -> Option<Vec<f64>> {
+            let figures = one.figures(trial)?;
+            let each = figures.iter().zip(&one.spec().objectives);
+            let losses: Vec<f64> = each.map(|(x, of)| if of.direction == Direction::Maximise { -x } else { *x }).collect();
+            losses.iter().all(|loss| !loss.is_nan()).then_some(losses)
+        };
+        for trial in 0..one.total() {
+            let beats = |other: usize| losses(other).zip(losses(trial)).is_some_and(|(a, b)| {
+                a != b && a.iter().zip(&b).all(|(a, b)| a <= b)
+            });
+            let wanted = losses(trial).is_some() && !(0..one.total()).any(beats);
+            prop_assert_eq!(front.contains(&trial), wanted, "trial {}", trial);
+        }
+    }
+}
+
+#[test]
+fn several_figures_have_no_rungs_and_each_counts_in_the_hash() {
+    let mut rungs = several(0, 1);
+    rungs.rungs = 3;
+    assert!(
+        Study::new(rungs)
+            .expect_err("rungs")
+            .contains("at their end")
+    );
+    let hash = |figure: f64| {
+        let mut spec = several(0, 1);
+        spec.budget = 1;
+        let mut study = Study::new(spec).expect("a study");
+        let jobs = study.advance(&mut |_| true);
+        study.record_all(jobs[0], Outcome::Value(1.0), &[figure, 2.0]);
+        study.advance(&mut |_| true);
+        assert!(study.is_done() && study.front() == [0]);
+        assert_eq!(study.figures(0), Some(vec![1.0, figure, 2.0]));
+        study.hash()
+    };
+    assert_ne!(hash(1.0), hash(1.5));
 }
 
 #[test]

@@ -4,27 +4,40 @@
 //! once more, alone; then the search ends, and can be gone on with.
 
 use super::failure_of;
+use super::figures::{figures, measures};
 use super::show::Board;
+use super::trained::{Order, Trained, absolute, bits, number};
 use super::trials::{Instance, Trials};
-use super::workers::{Done, Task, Trained, start};
+use super::workers::{Crew, Done, MakeDevice, Task, start};
 use crate::args::RunArgs;
 use crate::outcome::Failure;
 use mmh_runtime::RunFailure;
 use mmh_runtime::study::{Stored, StudyEvent, StudyFolder};
 use mmh_search::{Job, Outcome, Study};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A watched figure by steps.
 pub(crate) type Curve = Vec<(u64, f64)>;
 
+/// What a trial came to at a rung.
+#[derive(Clone, Debug)]
+struct Reached {
+    /// The first figure, or why there is none.
+    outcome: Outcome,
+    /// The figures beside it.
+    others: Vec<f64>,
+    curve: Curve,
+}
+
 /// What is to be done about a job.
 enum Next {
     Wait,
-    Known(String, Trained),
+    Known(String, Reached),
     Run(Task),
 }
 
@@ -35,16 +48,20 @@ pub(crate) struct Conductor<'a> {
     trials: RefCell<Trials<'a>>,
     folder: StudyFolder,
     cancel: Arc<AtomicBool>,
+    /// Makes the device of a worker that is a thread.
+    device: MakeDevice<'a>,
     board: Board,
     /// Trials written into the journal.
     noted: usize,
     /// What is known of plans, by hash and rung.
-    known: BTreeMap<(String, usize), Trained>,
+    known: BTreeMap<(String, usize), Reached>,
     curves: BTreeMap<usize, Curve>,
     /// Jobs at work, with the hash of their plan.
     flying: BTreeMap<Job, String>,
-    /// The job that failed once, and whether it is at work again.
-    again: Option<(Job, bool)>,
+    /// Jobs that failed once and wait to be tried alone.
+    failed: BTreeSet<Job>,
+    /// The one of them that is tried alone now.
+    alone: Option<Job>,
 }
 
 impl<'a> Conductor<'a> {
@@ -54,6 +71,7 @@ impl<'a> Conductor<'a> {
         trials: Trials<'a>,
         folder: StudyFolder,
         cancel: Arc<AtomicBool>,
+        device: MakeDevice<'a>,
     ) -> Self {
         let board = Board::new(&study);
         Self {
@@ -62,12 +80,14 @@ impl<'a> Conductor<'a> {
             trials: RefCell::new(trials),
             folder,
             cancel,
+            device,
             board,
             noted: 0,
             known: BTreeMap::new(),
             curves: BTreeMap::new(),
             flying: BTreeMap::new(),
-            again: None,
+            failed: BTreeSet::new(),
+            alone: None,
         }
     }
 
@@ -87,9 +107,15 @@ impl<'a> Conductor<'a> {
         let (give, take) = channel::<Task>();
         let (done, ended) = channel::<Done>();
         let tasks = Mutex::new(take);
-        let args = &self.args.device;
+        let crew = Crew {
+            count: workers,
+            args: &self.args.device,
+            isolate: self.args.isolate,
+            most: self.args.trial_timeout.map(Duration::from_secs_f64),
+            device: self.device,
+        };
         let result = std::thread::scope(|scope| {
-            let started = start(scope, workers, args, &tasks, &done);
+            let started = start(scope, crew, &tasks, &done);
             drop(done);
             let result = match started {
                 Err(error) => Err(failure_of(
@@ -153,8 +179,8 @@ impl<'a> Conductor<'a> {
             }
             match self.next(job)? {
                 Next::Wait => {}
-                Next::Known(hash, trained) => {
-                    self.record(job, hash, trained)?;
+                Next::Known(hash, reached) => {
+                    self.record(job, hash, reached)?;
                     return Ok(true);
                 }
                 Next::Run(task) => {
@@ -226,6 +252,7 @@ impl<'a> Conductor<'a> {
                 rung,
                 plan_hash,
                 outcome,
+                others,
                 curve,
             } = &line.entry
             else {
@@ -243,7 +270,13 @@ impl<'a> Conductor<'a> {
                 .iter()
                 .filter_map(|(step, bits)| Some((*step, number(bits)?)))
                 .collect();
-            self.keep(job, plan_hash.clone(), Trained { outcome, curve });
+            let others = others.iter().filter_map(|bits| number(bits)).collect();
+            let reached = Reached {
+                outcome,
+                others,
+                curve,
+            };
+            self.keep(job, plan_hash.clone(), reached);
         }
         self.folder.lines = lines;
         self.board.resumed(&self.study);
@@ -251,29 +284,31 @@ impl<'a> Conductor<'a> {
     }
 
     /// Notes a result in memory.
-    fn keep(&mut self, job: Job, plan_hash: String, trained: Trained) {
-        self.known.insert((plan_hash, job.rung), trained.clone());
-        if !trained.curve.is_empty() {
-            self.curves.insert(job.trial, trained.curve);
+    fn keep(&mut self, job: Job, plan_hash: String, reached: Reached) {
+        self.failed.remove(&job);
+        self.known.insert((plan_hash, job.rung), reached.clone());
+        self.study.record_all(job, reached.outcome, &reached.others);
+        if !reached.curve.is_empty() {
+            self.curves.insert(job.trial, reached.curve);
         }
-        self.study.record(job, trained.outcome);
     }
 
     /// Writes a result down, then notes it.
-    fn record(&mut self, job: Job, plan_hash: String, trained: Trained) -> Result<(), Failure> {
+    fn record(&mut self, job: Job, plan_hash: String, reached: Reached) -> Result<(), Failure> {
         let event = StudyEvent::Result {
             trial: job.trial as u64,
             rung: job.rung as u64,
             plan_hash: plan_hash.clone(),
-            outcome: stored(trained.outcome),
-            curve: trained
+            outcome: stored(reached.outcome),
+            others: reached.others.iter().map(|value| bits(*value)).collect(),
+            curve: reached
                 .curve
                 .iter()
                 .map(|(step, value)| (*step, bits(*value)))
                 .collect(),
         };
         self.write(&event, true)?;
-        self.keep(job, plan_hash, trained);
+        self.keep(job, plan_hash, reached);
         let settings = self.trials.borrow().settings(&self.study, job.trial);
         self.board.result(&self.study, job, &settings);
         Ok(())
@@ -282,12 +317,10 @@ impl<'a> Conductor<'a> {
     /// What is to be done about a job: it waits for another with the same plan, or for one that is tried alone; what is known
     /// of its plan, or not allowed, needs no work.
     fn next(&mut self, job: Job) -> Result<Next, Failure> {
-        match self.again {
-            Some((failed, false)) if failed != job || !self.flying.is_empty() => {
-                return Ok(Next::Wait);
-            }
-            Some((failed, true)) if failed != job => return Ok(Next::Wait),
-            _ => {}
+        let first = self.failed.first().copied();
+        let waits = first.is_some_and(|first| first != job || !self.flying.is_empty());
+        if self.alone.is_some() || waits {
+            return Ok(Next::Wait);
         }
         let instance: Arc<Instance> = self.trials.borrow_mut().instance(&self.study, job.trial)?;
         let hash = instance.plan_hash.clone();
@@ -302,40 +335,64 @@ impl<'a> Conductor<'a> {
             };
             return Ok(Next::Known(
                 hash,
-                Trained {
+                Reached {
                     outcome,
+                    others: Vec::new(),
                     curve: Vec::new(),
                 },
             ));
         }
-        if let Some(trained) = self.known.get(&(hash.clone(), job.rung)) {
-            return Ok(Next::Known(hash, trained.clone()));
+        if let Some(reached) = self.known.get(&(hash.clone(), job.rung)) {
+            return Ok(Next::Known(hash, reached.clone()));
         }
         if self.flying.values().any(|flying| *flying == hash) {
             return Ok(Next::Wait);
         }
-        if let Some((_, at_work)) = &mut self.again {
-            *at_work = true;
-        }
+        self.alone = first;
         self.flying.insert(job, hash);
+        let search = trials.search();
+        let order = Order {
+            training: search.training,
+            place: absolute(&self.folder.trial(&instance.plan_hash)),
+            end: instance.end(search, job.rung, self.args.limit),
+            measures: measures(&search.figures),
+        };
         Ok(Next::Run(Task {
             job,
-            training: trials.search().training,
-            place: self.folder.trial(&instance.plan_hash),
-            limit: instance.limit(trials.search(), job.rung, self.args.limit),
+            order,
+            base: absolute(trials.base()),
             cancel: Arc::clone(&self.cancel),
             instance,
         }))
     }
 
+    /// The figures of a trial that was trained, in the order of the search.
+    fn reached(&self, job: Job, trained: Trained) -> Result<Reached, Failure> {
+        let Outcome::Value(watch) = trained.outcome else {
+            return Ok(Reached {
+                outcome: trained.outcome,
+                others: Vec::new(),
+                curve: trained.curve,
+            });
+        };
+        let instance = self.trials.borrow_mut().instance(&self.study, job.trial)?;
+        let trials = self.trials.borrow();
+        let search = trials.search();
+        let mut all = figures(search, &instance, watch, &trained.measured).into_iter();
+        Ok(Reached {
+            outcome: Outcome::Value(all.next().unwrap_or(f64::NAN)),
+            others: all.collect(),
+            curve: trained.curve,
+        })
+    }
+
     fn take(&mut self, done: Done) -> Result<(), Failure> {
         self.flying.remove(&done.job);
+        let was_alone = self.alone.take_if(|job| *job == done.job).is_some();
         match done.result {
             Ok(trained) => {
-                if self.again.is_some_and(|(job, _)| job == done.job) {
-                    self.again = None;
-                }
-                self.record(done.job, done.plan_hash, trained)
+                let reached = self.reached(done.job, trained)?;
+                self.record(done.job, done.plan_hash, reached)
             }
             // The loop sees that it was cancelled.
             Err(RunFailure::Interrupted { .. }) => Ok(()),
@@ -346,7 +403,7 @@ impl<'a> Conductor<'a> {
                     reason: failure.to_string(),
                 };
                 self.write(&event, true)?;
-                if self.again.is_some() {
+                if was_alone {
                     let mut failed = failure_of(&failure, self.args.json);
                     if let Failure::Found { report, .. } = &mut failed {
                         let message = format!(
@@ -362,19 +419,11 @@ impl<'a> Conductor<'a> {
                     }
                     return Err(failed);
                 }
-                self.again = Some((done.job, false));
+                self.failed.insert(done.job);
                 Ok(())
             }
         }
     }
-}
-
-fn bits(value: f64) -> String {
-    format!("{:016x}", value.to_bits())
-}
-
-fn number(bits: &str) -> Option<f64> {
-    u64::from_str_radix(bits, 16).ok().map(f64::from_bits)
 }
 
 fn stored(outcome: Outcome) -> Stored {

@@ -1,18 +1,23 @@
 //! `mmhc run` of a recipe with a `search`: trials on workers, the best of them as the result.
 //!
-//! The study itself is [`mmh_search::Study`]; here are the recipes of its trials ([`trials`]), the threads that train them
-//! ([`workers`]), the order in which results are written down and given back ([`conduct`]), and what people see ([`show`],
+//! The study itself is [`mmh_search::Study`]; here are the recipes of its trials ([`trials`]), the threads and processes that train them
+//! ([`workers`], [`process`]), the order in which results are written down and given back ([`conduct`]), and what people see ([`show`],
 //! [`page`]).
 
 mod conduct;
+#[cfg(test)]
+mod faults;
+mod figures;
 mod page;
+pub(crate) mod process;
 mod show;
+mod trained;
 mod trials;
 mod workers;
 
 pub(crate) use show::space;
 
-use crate::args::RunArgs;
+use crate::args::{DeviceArgs, RunArgs};
 use crate::findings::Finding;
 use crate::front::Checked;
 use crate::outcome::{Exit, Failure, Outcome};
@@ -22,7 +27,7 @@ use conduct::{Conductor, Curve};
 use mmh_check::recipe::Search;
 use mmh_diag::Code;
 use mmh_runtime::study::{StudyEvent, StudyFolder};
-use mmh_runtime::{Disk, Options, RunFailure, RunSummary, Session, Silent};
+use mmh_runtime::{Disk, Limit, Options, RunFailure, RunSummary, Session, Silent};
 use mmh_search::{Status, Study};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -39,6 +44,8 @@ pub(crate) struct Searched<'a> {
     settings: Vec<Map<String, Value>>,
     /// The watched figure of each trial by steps.
     curves: BTreeMap<usize, Curve>,
+    /// Whether large watched figures are good.
+    watch_is_large: bool,
 }
 
 /// Runs the search of a checked recipe in `out`.
@@ -58,7 +65,8 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
     let study = study.map_err(|reason| impossible(checked, search, &reason, json))?;
     let folder = StudyFolder::open(Arc::new(Disk), out, args.resume, &start).map_err(failed)?;
     let trials = Trials::new(checked, search, json);
-    let mut conductor = Conductor::new(args, study, trials, folder, Arc::clone(&cancel));
+    let make = |own: &DeviceArgs| device::choose(own, None, false).ok();
+    let mut conductor = Conductor::new(args, study, trials, folder, Arc::clone(&cancel), &make);
     let conducted = conductor.conduct();
     let (study, mut trials, mut folder, curves) = conductor.into_parts();
     conducted?;
@@ -69,13 +77,20 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
     let settings = (0..study.trials().len())
         .map(|number| trials.settings(&study, number))
         .collect();
-    let searched = Searched {
+    let mut searched = Searched {
         search,
         study,
         settings,
         curves,
+        watch_is_large: false,
     };
     let instance = trials.instance(&searched.study, best)?;
+    let watch = instance
+        .plan
+        .trainings
+        .get(search.training)
+        .and_then(|it| it.watch.as_ref());
+    searched.watch_is_large = watch.is_some_and(|watch| watch.maximise);
     let rung = searched.study.last_value(best).map_or(0, |(rung, _)| rung);
     let whole = rung + 1 == search.spec.rungs;
     let place = folder.trial(&instance.plan_hash);
@@ -84,7 +99,7 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
         resume: true,
         limit: match whole {
             true => args.limit,
-            false => Some(instance.limit(search, rung, args.limit)),
+            false => Some(Limit::Steps(instance.end(search, rung, args.limit))),
         },
         recipe: instance.texts.clone(),
         cancel,
@@ -168,7 +183,7 @@ impl Searched<'_> {
                 .filter(|trial| self.study.status(*trial) == status)
                 .count()
         };
-        json!({
+        let mut account = json!({
             "name": self.search.name,
             "study_hash": self.study.hash(),
             "trials": self.study.trials().len(),
@@ -181,7 +196,26 @@ impl Searched<'_> {
                 "value": value,
                 "settings": self.settings.get(best),
             },
-        })
+        });
+        if let Value::Object(fields) = &mut account
+            && self.search.figures.len() > 1
+        {
+            fields.insert("front".to_owned(), self.front());
+        }
+        account
+    }
+
+    /// The trials that no other one beats in every figure.
+    fn front(&self) -> Value {
+        let trial = |trial: usize| {
+            let figures = self.study.figures(trial).unwrap_or_default();
+            let named = self.study.spec().objectives.iter().zip(figures);
+            let figures: Map<String, Value> = named
+                .map(|(objective, figure)| (objective.name.clone(), json!(figure)))
+                .collect();
+            json!({ "trial": trial, "figures": figures, "settings": self.settings.get(trial) })
+        };
+        Value::Array(self.study.front().into_iter().map(trial).collect())
     }
 }
 

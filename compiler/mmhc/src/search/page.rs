@@ -2,12 +2,11 @@
 
 use super::Searched;
 use super::show::words;
-use mmh_search::{Direction, Domain, Outcome, Setting, Status};
+use mmh_runtime::chart::{
+    EDGE, HEIGHT, Range, WIDTH, across, dot, escape, label, line, open, shown, up,
+};
+use mmh_search::{Direction, Domain, Objective, Outcome, Setting, Status};
 use std::fmt::Write;
-
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 240.0;
-const EDGE: f64 = 36.0;
 
 /// Trials in the table at most.
 const MOST_ROWS: usize = 1000;
@@ -24,22 +23,6 @@ pub(crate) fn with_study(report: &str, searched: &Searched<'_>, best: usize) -> 
     }
 }
 
-/// Text as it may stand in HTML, attributes included.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
 fn study(searched: &Searched<'_>, best: usize) -> String {
     let study = &searched.study;
     let mut page = format!(
@@ -49,6 +32,7 @@ fn study(searched: &Searched<'_>, best: usize) -> String {
         best + 1,
         escape(&study.hash())
     );
+    fronts(&mut page, searched, best);
     history(&mut page, searched);
     curves(&mut page, searched, best);
     parallel(&mut page, searched, best);
@@ -58,126 +42,61 @@ fn study(searched: &Searched<'_>, best: usize) -> String {
     page
 }
 
-/// A range with its ends apart.
-#[derive(Clone, Copy)]
-struct Range {
-    low: f64,
-    high: f64,
+/// From the best value to where nine tenths are inside: a few hopeless trials would hide the others.
+fn most(values: impl Iterator<Item = f64>, direction: Direction) -> Option<Range> {
+    let mut sorted: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().checked_sub(1)?;
+    let (low, high) = match direction {
+        Direction::Maximise => (last / 10, last),
+        Direction::Minimise => (0, last - last / 10),
+    };
+    let (low, high) = (*sorted.get(low)?, *sorted.get(high)?);
+    Some(Range { low, high })
 }
 
-impl Range {
-    fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let finite = values.filter(|value| value.is_finite());
-        finite.fold(None, |range: Option<Self>, value| {
-            let range = range.unwrap_or(Self {
-                low: value,
-                high: value,
-            });
-            Some(Self {
-                low: range.low.min(value),
-                high: range.high.max(value),
-            })
-        })
-    }
-
-    /// From the best value to where nine tenths are inside: a few hopeless trials would hide the others.
-    fn most(values: impl Iterator<Item = f64>, direction: Direction) -> Option<Self> {
-        let mut sorted: Vec<f64> = values.filter(|value| value.is_finite()).collect();
-        sorted.sort_by(f64::total_cmp);
-        let last = sorted.len().checked_sub(1)?;
-        let (low, high) = match direction {
-            Direction::Maximise => (last / 10, last),
-            Direction::Minimise => (0, last - last / 10),
-        };
-        let (low, high) = (*sorted.get(low)?, *sorted.get(high)?);
-        Some(Self { low, high })
-    }
-
-    /// Where a value lies, from 0 to 1; what is outside lies at the edge.
-    fn place(self, value: f64) -> f64 {
-        self.whole_place(value).clamp(0.0, 1.0)
-    }
-
-    fn whole_place(self, value: f64) -> f64 {
-        if self.high > self.low {
-            (value - self.low) / (self.high - self.low)
-        } else {
-            0.5
-        }
-    }
+fn picture(page: &mut String, id: &str, title: &str) {
+    let _ = write!(page, "<h2>{}</h2>", escape(title));
+    open(page, id, title);
 }
 
-fn across(share: f64) -> f64 {
-    EDGE + share * (WIDTH - 2.0 * EDGE)
-}
-
-fn up(share: f64) -> f64 {
-    HEIGHT - EDGE - share * (HEIGHT - 2.0 * EDGE)
-}
-
-fn open(page: &mut String, id: &str, title: &str) {
-    let _ = write!(
-        page,
-        "<h2>{title}</h2><svg id=\"{id}\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">"
-    );
-}
-
-fn label(page: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
-    let text = escape(text);
-    let _ = write!(
-        page,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" font-size=\"12\" fill=\"currentColor\" text-anchor=\"{anchor}\">{text}</text>"
-    );
+/// A figure as people know it: `watch` by the name of what is watched.
+fn figure_name<'a>(searched: &'a Searched<'_>, number: usize) -> &'a str {
+    let objectives = &searched.study.spec().objectives;
+    objectives
+        .get(number)
+        .map_or("figure", |it| it.name.as_str())
 }
 
 /// A dot a trial, and the best so far.
 fn history(page: &mut String, searched: &Searched<'_>) {
     let study = &searched.study;
+    let direction = study.spec().direction();
     let values: Vec<Option<(usize, f64)>> = (0..study.trials().len())
         .map(|trial| study.last_value(trial))
         .collect();
     let all = values.iter().flatten().map(|(_, value)| *value);
-    let Some(range) = Range::most(all, study.spec().direction) else {
+    let Some(range) = most(all, direction) else {
         return;
     };
     let last = (values.len().max(2) - 1) as f64;
-    open(page, "history", "Optimisation history");
-    label(
-        page,
-        EDGE,
-        20.0,
-        "start",
-        &format!("{} to {}", shown(range.low), shown(range.high)),
-    );
-    label(page, EDGE, HEIGHT - 12.0, "start", "trial 1");
-    label(
-        page,
-        WIDTH - EDGE,
-        HEIGHT - 12.0,
-        "end",
-        &format!("trial {}", values.len()),
-    );
-    let mut line = String::new();
+    let newest = format!("trial {}", values.len());
+    picture(page, "history", "Optimisation history");
+    frame(page, figure_name(searched, 0), range, ["trial 1", &newest]);
+    let mut best_so_far = Vec::new();
     let (mut best, mut furthest): (Option<f64>, usize) = (None, 0);
     for (trial, value) in values.iter().enumerate() {
         let x = across(trial as f64 / last);
         if let Some((rung, value)) = value
             && value.is_finite()
         {
-            let whole = study.status(trial) == Status::Finished;
-            let (colour, title) = if whole {
-                ("#2563eb", "finished")
-            } else {
-                ("#9ca3af", "stopped")
+            let (colour, state) = match study.status(trial) {
+                Status::Finished => (BLUE, "finished"),
+                _ => (GREY, "stopped"),
             };
-            let _ = write!(
-                page,
-                "<circle cx=\"{x:.1}\" cy=\"{:.1}\" r=\"3\" fill=\"{colour}\"><title>trial {}, {title}: {}</title></circle>",
-                up(range.place(*value)),
-                trial + 1,
-                shown(*value)
-            );
-            let better = best.is_none_or(|best| match study.spec().direction {
+            let title = format!("trial {}, {state}: {}", trial + 1, shown(*value));
+            dot(page, (x, up(range.place(*value))), 3.0, colour, &title);
+            let better = best.is_none_or(|best| match direction {
                 Direction::Maximise => *value > best,
                 Direction::Minimise => *value < best,
             });
@@ -185,72 +104,118 @@ fn history(page: &mut String, searched: &Searched<'_>) {
                 (best, furthest) = (Some(*value), *rung);
             }
         }
-        if let Some(best) = best {
-            let _ = write!(line, "{x:.1},{:.1} ", up(range.place(best)));
-        }
+        best_so_far.extend(best.map(|best| (x, up(range.place(best)))));
     }
-    let _ = write!(
+    line(
         page,
-        "<polyline fill=\"none\" stroke=\"#dc2626\" stroke-width=\"2\" points=\"{line}\"/></svg>"
+        best_so_far.into_iter(),
+        &stroke(RED, 2.0),
+        "the best so far",
     );
-    page.push_str("<p>Blue: went to the end. Grey: stopped at a rung. Red: the best of those that came furthest. What is far worse than most lies at the edge.</p>");
+    page.push_str("</svg><p>Blue: went to the end. Grey: stopped at a rung. Red: the best of those that came furthest. What is far worse than most lies at the edge.</p>");
+}
+
+const RED: &str = "#dc2626";
+const BLUE: &str = "#2563eb";
+const GREY: &str = "#9ca3af";
+
+fn stroke(colour: &str, width: f64) -> String {
+    format!("stroke=\"{colour}\" stroke-width=\"{width}\"")
+}
+
+/// The range of what goes up, and both ends of what goes across.
+fn frame(page: &mut String, name: &str, range: Range, [first, last]: [&str; 2]) {
+    let range = format!("{name}: {} to {}", shown(range.low), shown(range.high));
+    label(page, EDGE, 20.0, "start", &range);
+    label(page, EDGE, HEIGHT - 12.0, "start", first);
+    label(page, WIDTH - EDGE, HEIGHT - 12.0, "end", last);
+}
+
+/// The trials by two figures, those that no other one beats in red.
+fn fronts(page: &mut String, searched: &Searched<'_>, best: usize) {
+    let study = &searched.study;
+    let objectives = &study.spec().objectives;
+    let figures: Vec<(usize, Vec<f64>)> = (0..study.trials().len())
+        .filter_map(|trial| Some((trial, study.figures(trial)?)))
+        .filter(|(_, figures)| figures.iter().all(|figure| figure.is_finite()))
+        .collect();
+    let front = study.front();
+    for second in 1..objectives.len() {
+        let of = |number: usize| {
+            let all = figures
+                .iter()
+                .filter_map(move |(_, it)| it.get(number).copied());
+            objectives
+                .get(number)
+                .and_then(|it| most(all, it.direction))
+        };
+        let (Some(high), Some(wide)) = (of(0), of(second)) else {
+            continue;
+        };
+        let name = figure_name(searched, second);
+        let (title, id) = match objectives.len() {
+            2 => ("Pareto front".to_owned(), "front".to_owned()),
+            _ => (format!("Pareto front: {name}"), format!("front-{second}")),
+        };
+        let ends = [wide.low, wide.high].map(|end| format!("{name} {}", shown(end)));
+        picture(page, &id, &title);
+        let [from, to] = &ends;
+        frame(page, figure_name(searched, 0), high, [from, to]);
+        let is_front = |trial: usize| front.binary_search(&trial).is_ok();
+        let order = figures.iter().filter(|(trial, _)| !is_front(*trial));
+        for (trial, figures) in order.chain(figures.iter().filter(|(trial, _)| is_front(*trial))) {
+            let (Some(y), Some(x)) = (figures.first(), figures.get(second)) else {
+                continue;
+            };
+            let (colour, radius) = match (*trial == best, is_front(*trial)) {
+                (true, _) => (RED, 6.0),
+                (false, true) => (RED, 3.5),
+                (false, false) => (GREY, 2.5),
+            };
+            let title = format!("trial {}: {}, {}", trial + 1, shown(*y), shown(*x));
+            dot(
+                page,
+                (across(wide.place(*x)), up(high.place(*y))),
+                radius,
+                colour,
+                &title,
+            );
+        }
+        page.push_str("</svg>");
+    }
+    if objectives.len() > 1 {
+        page.push_str("<p>Red: no other trial is as good in every figure and better in one. Large: the one that is kept, closest to the best of each figure. Grey: the others; what is far worse than most lies at the edge.</p>");
+    }
 }
 
 /// The watched figure of each trial by steps.
 fn curves(page: &mut String, searched: &Searched<'_>, best: usize) {
     let points = || searched.curves.values().flatten();
+    let direction = match searched.watch_is_large {
+        true => Direction::Maximise,
+        false => Direction::Minimise,
+    };
     let (Some(steps), Some(values)) = (
         Range::of(points().map(|(step, _)| *step as f64)),
-        Range::most(
-            points().map(|(_, value)| *value),
-            searched.study.spec().direction,
-        ),
+        most(points().map(|(_, value)| *value), direction),
     ) else {
         return;
     };
-    open(page, "curves", "Learning curves");
-    label(
-        page,
-        EDGE,
-        20.0,
-        "start",
-        &format!("{} to {}", shown(values.low), shown(values.high)),
-    );
-    label(
-        page,
-        EDGE,
-        HEIGHT - 12.0,
-        "start",
-        &format!("step {}", steps.low),
-    );
-    label(
-        page,
-        WIDTH - EDGE,
-        HEIGHT - 12.0,
-        "end",
-        &format!("step {}", steps.high),
-    );
+    let ends = [steps.low, steps.high].map(|step| format!("step {step}"));
+    let [from, to] = &ends;
+    picture(page, "curves", "Learning curves");
+    frame(page, "watch", values, [from, to]);
     let order = searched.curves.iter().filter(|(trial, _)| **trial != best);
     for (trial, curve) in order.chain(searched.curves.get_key_value(&best)) {
-        let mut line = String::new();
-        for (step, value) in curve.iter().filter(|(_, value)| value.is_finite()) {
-            let _ = write!(
-                line,
-                "{:.1},{:.1} ",
-                across(steps.place(*step as f64)),
-                up(values.place(*value))
-            );
-        }
-        let (colour, width) = match searched.study.status(*trial) {
-            _ if *trial == best => ("#dc2626", 2.5),
-            Status::Finished => ("#2563eb", 1.0),
-            _ => ("#9ca3af", 1.0),
+        let style = match searched.study.status(*trial) {
+            _ if *trial == best => stroke(RED, 2.5),
+            Status::Finished => stroke(BLUE, 1.0),
+            _ => stroke(GREY, 1.0),
         };
-        let _ = write!(
-            page,
-            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\" points=\"{line}\"><title>trial {}</title></polyline>",
-            trial + 1
-        );
+        let finite = curve.iter().filter(|(_, value)| value.is_finite());
+        let places = finite
+            .map(|(step, value)| (across(steps.place(*step as f64)), up(values.place(*value))));
+        line(page, places, &style, &format!("trial {}", trial + 1));
     }
     page.push_str("</svg><p>Red: the best. Blue: went to the end. Grey: stopped.</p>");
 }
@@ -263,62 +228,71 @@ fn height(domain: Domain, setting: Setting) -> f64 {
 fn parallel(page: &mut String, searched: &Searched<'_>, best: usize) {
     let study = &searched.study;
     let space = &study.spec().space;
-    let values = (0..study.trials().len()).filter_map(|trial| study.last_value(trial));
-    let Some(range) = Range::most(values.map(|(_, value)| value), study.spec().direction) else {
-        return;
+    let objectives = &study.spec().objectives;
+    let figures = |trial: usize| match objectives.len() {
+        1 => study.last_value(trial).map(|(_, value)| vec![value]),
+        _ => study.figures(trial),
     };
-    let axes = space.sites.len() as f64;
-    open(page, "parallel", "Parallel coordinates");
+    let all: Vec<(usize, Vec<f64>)> = (0..study.trials().len())
+        .filter_map(|trial| Some((trial, figures(trial)?)))
+        .filter(|(_, figures)| figures.iter().all(|figure| figure.is_finite()))
+        .collect();
+    let range = |(number, objective): (usize, &Objective)| {
+        let values = all.iter().filter_map(|(_, it)| it.get(number).copied());
+        most(values, objective.direction)
+    };
+    let ranges: Option<Vec<Range>> = objectives.iter().enumerate().map(range).collect();
+    let Some(ranges) = ranges else { return };
+    let last = (space.sites.len() + ranges.len() - 1).max(1) as f64;
+    picture(page, "parallel", "Parallel coordinates");
     for (axis, site) in space.sites.iter().enumerate() {
-        let x = across(axis as f64 / axes);
-        axis_line(page, x, "middle", &site.name);
+        let anchor = if axis == 0 { "start" } else { "middle" };
+        axis_line(page, across(axis as f64 / last), anchor, axis, &site.name);
     }
-    axis_line(
-        page,
-        across(1.0),
-        "end",
-        &format!("{} .. {}", shown(range.low), shown(range.high)),
-    );
-    let others = (0..study.trials().len()).filter(|trial| *trial != best);
-    for trial in others.chain([best]) {
-        let Some((_, value)) = study
-            .last_value(trial)
-            .filter(|(_, value)| value.is_finite())
-        else {
-            continue;
-        };
-        let Some(found) = study.trials().get(trial) else {
-            continue;
-        };
-        let mut line = String::new();
-        for (axis, (site, setting)) in space.sites.iter().zip(&found.point).enumerate() {
-            if let Some(setting) = setting {
-                let x = across(axis as f64 / axes);
-                let _ = write!(line, "{x:.1},{:.1} ", up(height(site.domain, *setting)));
-            }
-        }
-        let _ = write!(line, "{:.1},{:.1}", across(1.0), up(range.place(value)));
-        let (colour, opacity) = if trial == best {
-            ("#dc2626", 1.0)
-        } else {
-            ("#2563eb", 0.35)
-        };
-        let _ = write!(
-            page,
-            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-opacity=\"{opacity}\" points=\"{line}\"><title>trial {}</title></polyline>",
-            trial + 1
+    for (number, range) in ranges.iter().enumerate() {
+        let axis = space.sites.len() + number;
+        let name = format!(
+            "{} {} .. {}",
+            figure_name(searched, number),
+            shown(range.low),
+            shown(range.high)
         );
+        let anchor = if axis as f64 == last { "end" } else { "middle" };
+        axis_line(page, across(axis as f64 / last), anchor, axis, &name);
+    }
+    let others = all.iter().filter(|(trial, _)| *trial != best);
+    for (trial, figures) in others.chain(all.iter().filter(|(trial, _)| *trial == best)) {
+        let Some(found) = study.trials().get(*trial) else {
+            continue;
+        };
+        let open = space.sites.iter().zip(&found.point).enumerate();
+        let settings = open
+            .filter_map(|(axis, (site, setting))| Some((axis, height(site.domain, (*setting)?))));
+        let ends = ranges.iter().zip(figures).enumerate();
+        let ends = ends
+            .map(|(number, (range, figure))| (space.sites.len() + number, range.place(*figure)));
+        let places = settings
+            .chain(ends)
+            .map(|(axis, share)| (across(axis as f64 / last), up(share)));
+        let (colour, opacity) = match *trial == best {
+            true => (RED, 1.0),
+            false => (BLUE, 0.35),
+        };
+        let style = format!("stroke=\"{colour}\" stroke-opacity=\"{opacity}\"");
+        line(page, places, &style, &format!("trial {}", trial + 1));
     }
     page.push_str("</svg>");
 }
 
-fn axis_line(page: &mut String, x: f64, anchor: &str, name: &str) {
+/// An axis with its name; names of neighbours stand at two heights.
+fn axis_line(page: &mut String, x: f64, anchor: &str, axis: usize, name: &str) {
     let (top, bottom) = (up(1.0), up(0.0));
     let _ = write!(
         page,
         "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{top:.1}\" y2=\"{bottom:.1}\" stroke=\"currentColor\" stroke-opacity=\"0.4\"/>"
     );
-    label(page, x, 20.0, anchor, name);
+    let y = if axis.is_multiple_of(2) { 14.0 } else { 29.0 };
+    label(page, x, y, anchor, name);
 }
 
 /// How much of the figures' variance the bins of one setting explain: η², of trials that came equally far.
@@ -415,9 +389,10 @@ fn importance(page: &mut String, searched: &Searched<'_>) {
 
 fn table(page: &mut String, searched: &Searched<'_>) {
     let study = &searched.study;
-    page.push_str(
-        "<h2>Trials</h2><table id=\"trials\"><tr><th>trial</th><th>state</th><th>figure</th>",
-    );
+    page.push_str("<h2>Trials</h2><table id=\"trials\"><tr><th>trial</th><th>state</th>");
+    for objective in &study.spec().objectives {
+        let _ = write!(page, "<th>{}</th>", escape(&objective.name));
+    }
     for site in &study.spec().space.sites {
         let _ = write!(page, "<th>{}</th>", escape(&site.name));
     }
@@ -442,6 +417,11 @@ fn table(page: &mut String, searched: &Searched<'_>) {
             number + 1,
             escape(&figure)
         );
+        for place in 1..study.spec().objectives.len() {
+            let other = trial.others.get(place - 1);
+            let text = other.map_or("–".to_owned(), |other| shown(*other));
+            let _ = write!(page, "<td>{}</td>", escape(&text));
+        }
         let settings = searched.settings.get(number);
         for site in &study.spec().space.sites {
             let text = settings
@@ -453,32 +433,4 @@ fn table(page: &mut String, searched: &Searched<'_>) {
         page.push_str("</tr>");
     }
     page.push_str("</table>");
-}
-
-/// A number to six significant digits or so.
-fn shown(value: f64) -> String {
-    let size = value.abs();
-    if size != 0.0 && !(1e-4..1e7).contains(&size) {
-        format!("{value:.4e}")
-    } else {
-        format!("{value:.5}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_study_stands_ahead_of_the_run() {
-        assert_eq!(
-            escape("<a href='x'>&\""),
-            "&lt;a href=&#39;x&#39;&gt;&amp;&quot;"
-        );
-        let range = Range::of([f64::NAN, 2.0, 4.0].into_iter()).expect("numbers");
-        assert_eq!(
-            (range.place(2.0), range.place(3.0), range.place(4.0)),
-            (0.0, 0.5, 1.0)
-        );
-    }
 }

@@ -88,9 +88,9 @@ impl Board {
             return;
         };
         if let Outcome::Value(value) = outcome {
-            let loss = match study.spec().direction {
-                mmh_search::Direction::Maximise => -value,
-                mmh_search::Direction::Minimise => value,
+            let loss = match study.spec().direction() {
+                Direction::Maximise => -value,
+                Direction::Minimise => value,
             };
             self.best
                 .retain(|(_, _, known)| !known.starts_with(&format!("{:>5}  ", job.trial + 1)));
@@ -214,12 +214,14 @@ pub(crate) fn space(search: &Search, texts: &[String]) -> String {
         .chain(["the end".to_owned()])
         .collect();
     let _ = writeln!(out, "rungs: {}", rungs.join(", "));
-    let direction = match spec.direction {
-        Direction::Maximise => "large",
-        Direction::Minimise => "small",
-    };
     let (propose, method) = (proposals(spec.propose), method(spec.method));
-    let _ = writeln!(out, "the figure is made {direction}");
+    for objective in &spec.objectives {
+        let size = match objective.direction {
+            Direction::Maximise => "large",
+            Direction::Minimise => "small",
+        };
+        let _ = writeln!(out, "{} is made {size}", objective.name);
+    }
     let _ = writeln!(out, "proposed by {propose}, compared by {method}");
     let _ = writeln!(
         out,
@@ -237,6 +239,7 @@ fn proposals(propose: Propose) -> String {
         Propose::Tpe { startup } => format!("tpe(startup = {startup} trials)"),
         Propose::Gp { startup } => format!("gp(startup = {startup} trials)"),
         Propose::CmaEs { population } => format!("cmaes(population = {population} trials)"),
+        Propose::Nsga2 { population } => format!("nsga2(population = {population} trials)"),
     }
 }
 

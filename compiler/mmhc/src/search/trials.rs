@@ -1,19 +1,21 @@
 //! From a point of the search space to a plan: the recipe with other values, checked and planned like any recipe.
 
+use super::figures::bytes;
 use crate::findings::Finding;
 use crate::front::Checked;
 use crate::outcome::Failure;
 use crate::world::Disk;
-use mmh_check::recipe::{Length, Search};
+use mmh_check::recipe::{Figure, Length, Search};
 use mmh_check::{
     DataFacts, DataFault, SourceRequest, TextFault, Wanted, World, chosen_texts, setting_text,
 };
 use mmh_ir::Plan;
-use mmh_ir::plan::{SplitPlan, StateDecl};
+use mmh_ir::plan::SplitPlan;
 use mmh_runtime::{Dataset, Limit, RecipeText, load_data};
 use mmh_search::{Point, Study};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// The recipe of a trial, ready to run.
@@ -22,7 +24,7 @@ pub(crate) struct Instance {
     pub(crate) plan_hash: String,
     pub(crate) data: Arc<Vec<Dataset>>,
     pub(crate) texts: RecipeText,
-    /// Bytes of state and of the largest program.
+    /// Bytes of state and of the largest program, where the search asks for them.
     pub(crate) bytes: u64,
     /// Whether the recipe's constraint holds.
     pub(crate) holds: bool,
@@ -63,6 +65,15 @@ impl<'a> Trials<'a> {
     /// The search they belong to.
     pub(crate) fn search(&self) -> &'a Search {
         self.search
+    }
+
+    /// The folder that data paths start from.
+    pub(crate) fn base(&self) -> &Path {
+        &self.checked.world.folder
+    }
+
+    fn counts_bytes(&self) -> bool {
+        self.search.memory.is_some() || self.search.figures.contains(&Figure::Memory)
     }
 
     /// The recipe of trial `number`.
@@ -128,10 +139,10 @@ impl<'a> Trials<'a> {
             .collect();
         Ok(Instance {
             plan_hash: plan.hash(),
-            bytes: self
-                .search
-                .memory
-                .map_or(0, |_| bytes(&plan, self.search.training)),
+            bytes: match self.counts_bytes() {
+                true => bytes(&plan, self.search.training),
+                false => 0,
+            },
             plan,
             data,
             texts: RecipeText {
@@ -182,10 +193,10 @@ pub(crate) fn short(text: &str) -> String {
 }
 
 impl Instance {
-    /// Where training ends at a rung.
-    pub(crate) fn limit(&self, search: &Search, rung: usize, asked: Option<Limit>) -> Limit {
+    /// Steps after which training ends at a rung.
+    pub(crate) fn end(&self, search: &Search, rung: usize, asked: Option<Limit>) -> u64 {
         let Some(training) = self.plan.trainings.get(search.training) else {
-            return Limit::Steps(0);
+            return 0;
         };
         let steps = |limit: Limit| match limit {
             Limit::Steps(steps) => steps,
@@ -197,26 +208,8 @@ impl Instance {
             None => training.steps,
         };
         let asked = asked.map_or(u64::MAX, steps);
-        Limit::Steps(end.min(asked).min(training.steps))
+        end.min(asked).min(training.steps)
     }
-}
-
-/// Bytes of a training's state and of the largest of its programs, as planned.
-fn bytes(plan: &Plan, training: usize) -> u64 {
-    let Some(training) = plan.trainings.get(training) else {
-        return 0;
-    };
-    let slot = |slot: &StateDecl| slot.ty.shape.elements() * slot.ty.dtype.bytes();
-    let state: usize = training.state.iter().map(slot).sum();
-    let watch = training
-        .watch
-        .iter()
-        .flat_map(|watch| &watch.evaluation.programs);
-    let programs = training.programs.iter().chain(watch);
-    let arena = programs
-        .map(|program| mmh_lower::lower(program).arena)
-        .max();
-    (state + arena.unwrap_or(0)) as u64
 }
 
 /// The disk with the texts of a trial in place of the recipe's.

@@ -1,18 +1,19 @@
-//! Threads that train trials. Each has a device of its own.
+//! Workers that train trials, as threads or as processes. Each has a device of its own.
 
+use super::process::Keeper;
+use super::trained::{Order, Trained, train};
 use super::trials::Instance;
-use crate::args::DeviceArgs;
-use crate::device;
-use mmh_ir::plan::Watch;
-use mmh_runtime::checkpoint::Progress;
-use mmh_runtime::{Limit, Options, RunFailure, Session, Silent};
-use mmh_search::{Job, Outcome};
+use crate::args::{DeviceArgs, Isolate};
+use mmh_ir::device::Device;
+use mmh_runtime::RunFailure;
+use mmh_search::Job;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
+use std::time::Duration;
 
 /// Stack of a worker, which lowers programs by recursion; only what is used is mapped.
 const STACK: usize = 64 << 20;
@@ -21,9 +22,9 @@ const STACK: usize = 64 << 20;
 pub(crate) struct Task {
     pub(crate) job: Job,
     pub(crate) instance: Arc<Instance>,
-    pub(crate) training: usize,
-    pub(crate) place: PathBuf,
-    pub(crate) limit: Limit,
+    pub(crate) order: Order,
+    /// The folder that data paths start from.
+    pub(crate) base: PathBuf,
     pub(crate) cancel: Arc<AtomicBool>,
 }
 
@@ -34,44 +35,78 @@ pub(crate) struct Done {
     pub(crate) result: Result<Trained, RunFailure>,
 }
 
-/// A figure with the curve that led to it.
-#[derive(Clone, Debug)]
-pub(crate) struct Trained {
-    pub(crate) outcome: Outcome,
-    pub(crate) curve: Vec<(u64, f64)>,
+/// Makes a device with so many threads.
+pub(crate) type MakeDevice<'a> = &'a (dyn Fn(&DeviceArgs) -> Option<Box<dyn Device>> + Sync);
+
+/// How workers work.
+#[derive(Clone, Copy)]
+pub(crate) struct Crew<'a> {
+    pub(crate) count: usize,
+    pub(crate) args: &'a DeviceArgs,
+    pub(crate) isolate: Isolate,
+    /// The longest that a piece of work may take, in a process.
+    pub(crate) most: Option<Duration>,
+    pub(crate) device: MakeDevice<'a>,
 }
 
-/// Starts `count` workers that share `threads` and take tasks until there are no more.
+/// Starts workers that share the threads and take tasks until there are no more.
 pub(crate) fn start<'scope, 'env>(
     scope: &'scope Scope<'scope, 'env>,
-    count: usize,
-    args: &'env DeviceArgs,
+    crew: Crew<'env>,
     tasks: &'env Mutex<Receiver<Task>>,
     done: &Sender<Done>,
 ) -> std::io::Result<Vec<ScopedJoinHandle<'scope, ()>>> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = args.threads.map_or(cores, usize::from) / count;
+    let threads = crew.args.threads.map_or(cores, usize::from) / crew.count;
     let own = DeviceArgs {
         threads: Some(threads.clamp(1, 1024) as u16),
-        ..args.clone()
+        ..crew.args.clone()
     };
     let worker = |_| {
         let (own, done) = (own.clone(), done.clone());
         let builder = std::thread::Builder::new().stack_size(STACK);
-        builder.spawn_scoped(scope, move || work(&own, tasks, &done))
+        builder.spawn_scoped(scope, move || match crew.isolate {
+            Isolate::Thread => in_thread(crew.device, &own, tasks, &done),
+            Isolate::Process => {
+                let mut keeper = Keeper::new(own, crew.most);
+                work(tasks, &done, |task| keeper.train(task));
+            }
+        })
     };
-    (0..count).map(worker).collect()
+    (0..crew.count).map(worker).collect()
 }
 
-fn work(args: &DeviceArgs, tasks: &Mutex<Receiver<Task>>, done: &Sender<Done>) {
+fn in_thread(
+    make: MakeDevice<'_>,
+    args: &DeviceArgs,
+    tasks: &Mutex<Receiver<Task>>,
+    done: &Sender<Done>,
+) {
     // The same arguments gave a device before.
-    let Ok(device) = device::choose(args, None, false) else {
-        return;
-    };
+    let Some(device) = make(args) else { return };
+    work(tasks, done, |task| {
+        let instance = &task.instance;
+        train(
+            &task.order,
+            &instance.plan,
+            &instance.data,
+            &instance.texts,
+            &*device,
+            &task.cancel,
+        )
+    });
+}
+
+/// Takes tasks until there are no more.
+fn work(
+    tasks: &Mutex<Receiver<Task>>,
+    done: &Sender<Done>,
+    mut train: impl FnMut(&Task) -> Result<Trained, RunFailure>,
+) {
     loop {
         let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = next else { return };
-        let trained = catch_unwind(AssertUnwindSafe(|| train(&task, &*device)));
+        let trained = catch_unwind(AssertUnwindSafe(|| train(&task)));
         let result = trained.unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -80,105 +115,13 @@ fn work(args: &DeviceArgs, tasks: &Mutex<Receiver<Task>>, done: &Sender<Done>) {
             })))
         });
         let plan_hash = task.instance.plan_hash.clone();
-        if done
-            .send(Done {
-                job: task.job,
-                plan_hash,
-                result,
-            })
-            .is_err()
-        {
+        let done = done.send(Done {
+            job: task.job,
+            plan_hash,
+            result,
+        });
+        if done.is_err() {
             return;
         }
-    }
-}
-
-fn train(task: &Task, device: &dyn mmh_ir::device::Device) -> Result<Trained, RunFailure> {
-    let instance = &task.instance;
-    let options = Options {
-        out: Some(task.place.clone()),
-        resume: true,
-        limit: Some(task.limit),
-        recipe: instance.texts.clone(),
-        cancel: Arc::clone(&task.cancel),
-        ..Options::default()
-    };
-    let session = Session::with_data(&instance.plan, Arc::clone(&instance.data), device, options)?;
-    let progress = match session.train_one(task.training, &mut Silent) {
-        Ok(progress) => progress,
-        Err(RunFailure::NotFinite(at)) => {
-            return Ok(Trained {
-                outcome: Outcome::Diverged { step: at.step },
-                curve: Vec::new(),
-            });
-        }
-        Err(failure) => return Err(failure),
-    };
-    let training = instance.plan.trainings.get(task.training);
-    let watch = training.and_then(|training| training.watch.as_ref());
-    let end = match task.limit {
-        Limit::Steps(steps) | Limit::Epochs(steps) => steps,
-    };
-    let curve = curve(
-        &progress,
-        watch,
-        training.map_or(0, |training| training.steps),
-        end,
-    );
-    Ok(Trained {
-        outcome: Outcome::Value(best(&curve, watch)),
-        curve,
-    })
-}
-
-/// What was measured up to step `end`, where the recipe measures or at the end itself.
-fn curve(progress: &Progress, watch: Option<&Watch>, steps: u64, end: u64) -> Vec<(u64, f64)> {
-    let every = watch.map_or(1, |watch| watch.every.max(1));
-    let counts = |step: u64| step <= end && (step.is_multiple_of(every) || step == steps);
-    let measured = progress.watching.measured.iter();
-    let within: Vec<(u64, f64)> = measured
-        .filter(|at| counts(at.step))
-        .map(|at| (at.step, at.value))
-        .collect();
-    if !within.is_empty() {
-        return within;
-    }
-    // A limit ahead of the first measurement: the one at the limit is all there is.
-    progress
-        .watching
-        .measured
-        .iter()
-        .filter(|at| at.step <= end)
-        .map(|at| (at.step, at.value))
-        .collect()
-}
-
-fn best(curve: &[(u64, f64)], watch: Option<&Watch>) -> f64 {
-    let maximise = watch.is_some_and(|watch| watch.maximise);
-    curve.iter().fold(f64::NAN, |best, (_, value)| {
-        let better = if maximise {
-            *value > best
-        } else {
-            *value < best
-        };
-        if better || best.is_nan() {
-            *value
-        } else {
-            best
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_best_figure_is_no_nan_if_there_is_a_number() {
-        assert_eq!(
-            best(&[(1, f64::NAN), (2, 3.0), (3, 1.0), (4, f64::NAN)], None),
-            1.0
-        );
-        assert!(best(&[], None).is_nan());
     }
 }
