@@ -5,6 +5,7 @@
 //! target/release/mmh-bench --workload a --threads 2            # blocks of steps, one JSON line
 //! target/release/mmh-bench --workload a --threads 2 --serve    # one block for every line on stdin
 //! target/release/mmh-bench --workload a --count 3              # three steps, nothing measured: for callgrind
+//! target/release/mmh-bench --workload a --blocks 200 --trail   # and what journal and checkpoints took of it
 //! ```
 //!
 //! The recipes stand in `benches/recipes`; `mmhc show plan` compiles them, on data made from a seed. Read [`observe`] for
@@ -52,7 +53,10 @@ fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
             Way::Count(steps) => Some(Limit::Steps(steps)),
             Way::Blocks(_) | Way::Serve => None,
         },
-        checkpoint_seconds: None,
+        checkpoint_seconds: match asked.trail {
+            true => Options::default().checkpoint_seconds,
+            false => None,
+        },
         cancel: Arc::clone(&cancel),
         ..Options::default()
     };

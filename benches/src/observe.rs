@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::io::BufRead;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Steps ahead of the first block.
 const WARM: u64 = 6;
@@ -29,6 +29,7 @@ pub(crate) struct Timer {
     inside: usize,
     times: Vec<f64>,
     loss: Option<f32>,
+    recorded: Option<f64>,
 }
 
 impl Timer {
@@ -52,6 +53,7 @@ impl Timer {
             inside: 0,
             times: Vec::new(),
             loss: None,
+            recorded: None,
         }
     }
 
@@ -110,6 +112,11 @@ impl Timer {
             facts["ms_per_step"] = json!(self.times.get(self.times.len() / 2));
             facts["ms_min"] = json!(self.times.first());
         }
+        if let Some(recorded) = self.recorded {
+            let training = self.began.elapsed().as_secs_f64() - self.loaded;
+            facts["recording_s"] = json!(recorded);
+            facts["recording_share"] = json!(recorded / training);
+        }
         self.say(facts);
     }
 }
@@ -117,6 +124,10 @@ impl Timer {
 impl Observer for Timer {
     fn training(&mut self, _about: &TrainingReport<'_>) {
         self.loaded = self.began.elapsed().as_secs_f64();
+    }
+
+    fn recorded(&mut self, _name: &str, spent: Duration) {
+        self.recorded = Some(spent.as_secs_f64());
     }
 
     fn step(&mut self, report: &StepReport) {

@@ -67,6 +67,7 @@ fn the_runtime_never_links_the_front_half() {
         "mmh-legacy",
         "mmh-search",
         "mmh-sign",
+        "mmh-store",
     ] {
         let reached = reach(&all, part);
         for front in ["mmh-syntax", "mmh-std", "mmh-check", "mmh-plan", "mmhc"] {
@@ -106,6 +107,9 @@ fn heavy_libraries_live_in_one_crate_each() {
         ("ed25519-dalek", "mmh-sign"),
         ("ml-dsa", "mmh-sign"),
         ("p256", "mmh-sign"),
+        ("ureq", "mmh-store"),
+        ("rustls", "mmh-store"),
+        ("rusty-s3", "mmh-store"),
     ] {
         let users: Vec<&String> = all
             .iter()

@@ -3,14 +3,22 @@
 use crate::support::{Place, examples, skip};
 use std::process::Command;
 
-/// A Python that has `model_signing`: `MMH_PYTHON`, or the system's.
-fn python() -> Option<String> {
+/// A Python that has these modules: `MMH_PYTHON`, or the system's. None, with words, where there is none.
+fn python(test: &str, modules: &str) -> Option<String> {
     let python = std::env::var("MMH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let ran = Command::new(&python)
-        .args(["-c", "import model_signing, OpenSSL"])
+        .args(["-c", &format!("import {modules}")])
         .output();
-    ran.is_ok_and(|output| output.status.success())
-        .then_some(python)
+    if ran.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    let required = std::env::var_os("MMH_REQUIRE_ALL").is_some_and(|all| all == "1");
+    assert!(!required, "MMH_PYTHON names no Python with {modules}");
+    skip(
+        test,
+        &format!("no Python with {modules}; MMH_PYTHON may name one"),
+    );
+    None
 }
 
 fn keyed(place: &Place, arguments: &[&str]) -> (bool, String) {
@@ -87,16 +95,9 @@ fn a_signed_folder_is_authentic_until_it_is_touched() {
 
 #[test]
 fn openssf_accepts_the_signature_and_refuses_a_change() {
-    let Some(python) = python() else {
-        let required = std::env::var_os("MMH_REQUIRE_ALL").is_some_and(|all| all == "1");
-        assert!(
-            !required,
-            "MMH_PYTHON names no Python with model-signing and pyopenssl"
-        );
-        return skip(
-            "openssf_accepts_the_signature_and_refuses_a_change",
-            "no Python with model-signing and pyopenssl; MMH_PYTHON may name one",
-        );
+    let test = "openssf_accepts_the_signature_and_refuses_a_change";
+    let Some(python) = python(test, "model_signing, OpenSSL") else {
+        return;
     };
     let place = signed();
     let verify = || {
@@ -123,4 +124,52 @@ fn openssf_accepts_the_signature_and_refuses_a_change() {
     place.write("out/model.safetensors", model);
     let (accepted, said) = verify();
     assert!(!accepted, "{said}");
+}
+
+/// The documents of provenance, read by the libraries of those who define them.
+#[test]
+fn provenance_and_materials_are_what_their_schemas_want() {
+    let test = "provenance_and_materials_are_what_their_schemas_want";
+    let modules = "cyclonedx, jsonschema, in_toto_attestation, google.protobuf, cryptography";
+    let Some(python) = python(test, modules) else {
+        return;
+    };
+    let place = signed();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let check = |folder: &str| {
+        let output = Command::new(&python)
+            .arg(root.join("tests/run/provenance.py"))
+            .arg(place.path(folder))
+            .arg(place.path("keys/alice.pem"))
+            .output()
+            .expect("Python runs");
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    let (accepted, said) = check("out");
+    assert!(accepted && said.contains("all is well"), "{said}");
+    // What is shown is what is signed, and the same every time.
+    let (_, first) = keyed(&place, &["show", "bom", "out"]);
+    assert_eq!(first.into_bytes(), place.read("out/signatures/bom.json"));
+    let (_, first) = keyed(&place, &["show", "provenance", "out"]);
+    assert!(first.contains("https://slsa.dev/provenance/v1"), "{first}");
+    let before = place.read("out/signatures/provenance.json");
+    let (done, said) = keyed(&place, &["sign", "out", "--key", "alice"]);
+    assert!(done, "{said}");
+    assert_eq!(place.read("out/signatures/provenance.json"), before);
+    // The same readers refuse documents that were changed.
+    let text = String::from_utf8(place.read("out/signatures/bom.json")).expect("text");
+    let other = text.replacen("machine-learning-model", "machine-learning-modul", 1);
+    place.write("out/signatures/bom.json", other);
+    assert!(!check("out").0);
+    place.write("out/signatures/bom.json", text);
+    let text = String::from_utf8(before).expect("text");
+    place.write(
+        "out/signatures/provenance.json",
+        text.replacen("\"payload\": \"e", "\"payload\": \"f", 1),
+    );
+    assert!(!check("out").0);
 }

@@ -62,6 +62,16 @@ pub(crate) enum Verb {
     Sign(SignArgs),
     /// Make and list the keys that sign
     Keys(KeysArgs),
+    /// Keep runs by content: add, list, get, remove, gc
+    Store(crate::store::args::StoreArgs),
+    /// Check that everything in the store is whole, and repair it from copies
+    Fsck(crate::store::args::FsckArgs),
+    /// Name runs of the store, or list their names
+    Tag(crate::store::args::TagArgs),
+    /// Send runs of the store to a bucket or a folder
+    Push(crate::store::args::PushArgs),
+    /// Take a run from a bucket or a folder, signed or done again
+    Pull(crate::store::args::PullArgs),
     /// Do steps of a run again and print the hash of the state after each
     Replay(ReplayArgs),
     /// Find the first step and operation at which two runs part
@@ -271,7 +281,7 @@ pub(crate) struct ShowArgs {
     /// The stage
     #[arg(value_enum)]
     pub(crate) stage: Stage,
-    /// The recipe; `-` reads stdin
+    /// The recipe; `-` reads stdin. With `model`, `provenance` and `bom` a run: its folder, or its name in the store
     pub(crate) recipe: PathBuf,
     /// Replace a value of the recipe; may be given several times
     #[arg(long = "set", value_name = "PATH=VALUE", value_parser = setting)]
@@ -300,6 +310,12 @@ pub(crate) enum Stage {
     Clif,
     /// What a GPU is given (not in this version)
     Wgsl,
+    /// Of a run: the card of its model
+    Model,
+    /// Of a run: how it came to be, as SLSA provenance
+    Provenance,
+    /// Of a run: its bill of materials, as CycloneDX
+    Bom,
 }
 
 /// `mmhc lock`.

@@ -3,20 +3,31 @@
 use crate::args::DeviceArgs;
 use crate::findings::{Finding, Report};
 use crate::outcome::{Exit, Failure};
-use crate::{device, emit, render, run, system};
+use crate::{device, emit, render, run, store, system};
 use mmh_diag::Code;
 use mmh_ir::Plan;
 use mmh_ir::device::Device;
-use mmh_runtime::audit::{Examined, examine, find_data};
+use mmh_runtime::audit::{Examined, examine, files_of, find_data};
 use mmh_runtime::{Dataset, Options, RunFailure, Session, load_data};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// A run, read: in its folder, or in the store by its name there.
+pub(crate) fn open(name: &Path, json: bool) -> Result<Examined, Failure> {
+    match store::locate(name, json)? {
+        Some(folder) => open_folder(&folder, json),
+        None => open_folder(name, json),
+    }
+}
+
 /// A run folder, read; or the words for what is none.
-pub(crate) fn open(folder: &Path, json: bool) -> Result<Examined, Failure> {
+pub(crate) fn open_folder(folder: &Path, json: bool) -> Result<Examined, Failure> {
     if !folder.join("journal").is_file() {
-        let message = format!("`{}` is no run folder", folder.display());
-        let help = "give the folder that `mmhc run` wrote: it holds `journal` and `plan`";
+        let message = format!(
+            "`{}` is no run folder, and no run of the store",
+            folder.display()
+        );
+        let help = "give the folder that `mmhc run` wrote, which holds `journal` and `plan`, or a name that `mmhc store list` shows";
         let finding = Finding::error(Code::FileNotFound, message, help);
         return Err(Failure::of(finding, json, Exit::Fault));
     }
@@ -39,6 +50,14 @@ pub(crate) fn open_whole(folder: &Path, json: bool) -> Result<Examined, Failure>
 /// A failure of the runtime.
 pub(crate) fn failed(failure: &RunFailure, json: bool) -> Failure {
     Failure::of(Finding::from(failure), json, run::exit(failure))
+}
+
+/// The failure of what wants a run that has ended.
+pub(crate) fn not_ended(json: bool) -> Failure {
+    let failure = RunFailure::Request(
+        "the run has not ended; go on with `mmhc run --resume` first".to_owned(),
+    );
+    failed(&failure, json)
 }
 
 /// What was changed in a folder, as findings.
@@ -71,6 +90,16 @@ pub(crate) fn as_json(report: &Report) -> serde_json::Value {
         .unwrap_or_default()
 }
 
+/// Where the store keeps data of a plan.
+fn kept(plan: &Plan) -> Vec<PathBuf> {
+    let Some(store) = store::known() else {
+        return Vec::new();
+    };
+    let files = plan.data.iter().flat_map(|set| files_of(&set.source));
+    let held = files.filter(|file| store.size(&file.blake3).is_some());
+    held.map(|file| store.place(&file.blake3)).collect()
+}
+
 /// The plan of a folder, its data as found by hash, and the device that does steps again.
 pub(crate) struct Bench {
     pub(crate) plan: Plan,
@@ -95,7 +124,7 @@ impl Bench {
         })?;
         let here = [PathBuf::from(".")];
         let places = if places.is_empty() { &here } else { places };
-        let located = find_data(&plan, places).map_err(fail)?;
+        let located = find_data(&plan, &[&kept(&plan)[..], places].concat()).map_err(fail)?;
         let data = load_data(&located, Path::new("")).map_err(fail)?;
         Ok(Self {
             plan,

@@ -200,7 +200,7 @@ fn shown(text: &str) -> String {
 }
 
 /// Lines that one text has and the other has not, in order, by the longest common subsequence.
-fn lines_apart(a: &str, b: &str) -> Vec<String> {
+pub(crate) fn lines_apart(a: &str, b: &str) -> Vec<String> {
     let (a, b): (Vec<&str>, Vec<&str>) = (a.lines().collect(), b.lines().collect());
     if a == b {
         return Vec::new();

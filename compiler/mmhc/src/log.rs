@@ -1,9 +1,9 @@
 //! `mmhc log`: where a model comes from and how its training went.
 
 use crate::args::LogArgs;
-use crate::audit;
 use crate::outcome::Outcome;
 use crate::system;
+use crate::{audit, history};
 use mmh_runtime::audit::Examined;
 use mmh_runtime::journal::{Event, Line};
 use serde_json::{Map, Value, json};
@@ -11,10 +11,16 @@ use std::fmt::Write;
 
 pub(crate) fn log(args: &LogArgs) -> Outcome {
     let found = audit::open(&args.folder, args.json)?;
+    let ancestors = history::of(&found, args.json)?;
     if args.json {
-        system::say(&format!("{:#}\n", document(&found)));
+        let mut document = document(&found);
+        if let Some(fields) = document.as_object_mut() {
+            fields.insert("history".to_owned(), history::document(&ancestors));
+        }
+        system::say(&format!("{document:#}\n"));
     } else {
         system::say(&lineage(&found));
+        system::say(&history::words(&ancestors));
         for line in &found.lines {
             if let Some(words) = words(line, args.all) {
                 system::say(&format!("{words}\n"));

@@ -8,6 +8,7 @@
 mod args;
 mod audit;
 mod bisect;
+mod card;
 mod check;
 mod device;
 mod devices;
@@ -21,6 +22,7 @@ mod fmt;
 mod front;
 #[cfg(feature = "gpu")]
 mod gpu;
+mod history;
 mod keys;
 #[expect(
     unreachable_pub,
@@ -45,6 +47,7 @@ mod search;
 mod seed;
 mod show;
 mod sign;
+mod store;
 mod system;
 mod verify;
 mod world;
@@ -102,6 +105,11 @@ fn dispatch(verb: Verb) -> Exit {
         Verb::Verify(args) => verify::verify(&args),
         Verb::Sign(args) => sign::sign(&args),
         Verb::Keys(args) => keys::keys(&args),
+        Verb::Store(args) => store::store(&args),
+        Verb::Fsck(args) => store::fsck(&args),
+        Verb::Tag(args) => store::tag(&args),
+        Verb::Push(args) => store::push(&args),
+        Verb::Pull(args) => store::pull(&args),
         Verb::Replay(args) => replay::replay(&args),
         Verb::Bisect(args) => bisect::bisect(&args),
         Verb::Serve(rest) => not_yet::verb("serve", &rest),
@@ -112,8 +120,10 @@ fn dispatch(verb: Verb) -> Exit {
         Verb::Federate(rest) => not_yet::verb("federate", &rest),
         Verb::TrialWorker(args) => search::process::work(&args),
     };
-    match ended {
+    let exit = match ended {
         Ok(()) => Exit::Done,
         Err(failure) => failure.report(),
-    }
+    };
+    store::drop_views();
+    exit
 }

@@ -8,6 +8,7 @@ use crate::progress::Progress;
 use crate::{device, run, system};
 use mmh_check::Recipe;
 use mmh_diag::Code;
+use mmh_runtime::audit::compare::first_difference;
 use mmh_runtime::proof::{Prover, States};
 use mmh_runtime::{Options, RunFailure, Session};
 use serde::{Deserialize, Serialize};
@@ -308,18 +309,8 @@ fn values_apart(a: &Proof, b: &Proof) -> Option<Parting> {
 fn states_apart(a: &Proof, b: &Proof) -> Option<Parting> {
     a.trainings.iter().find_map(|a| {
         let b = b.trainings.iter().find(|b| b.training == a.training)?;
-        let mut common = a
-            .steps
-            .iter()
-            .filter_map(|(step, hash)| Some((*step, hash, b.steps.get(step)?)));
-        let mut same = None;
-        let step = common.find_map(|(step, one, other)| {
-            if one == other {
-                same = Some(step);
-            }
-            (one != other).then_some(step)
-        })?;
-        Some(apart(&a.training, same, step))
+        let parting = first_difference(&a.steps, &b.steps);
+        Some(apart(&a.training, parting.same, parting.apart?))
     })
 }
 

@@ -256,6 +256,7 @@ pub(crate) fn exit(failure: &RunFailure) -> Exit {
         | RunFailure::Damaged { .. }
         | RunFailure::Busy { .. }
         | RunFailure::DataNotFound { .. }
+        | RunFailure::Edition { .. }
         | RunFailure::Request(_) => Exit::Fault,
         RunFailure::NotRepeated { .. } => Exit::Device,
     }

@@ -4,7 +4,7 @@ use crate::args::{ShowArgs, Stage};
 use crate::findings::Finding;
 use crate::front;
 use crate::outcome::{Exit, Failure, Outcome};
-use crate::{search, system};
+use crate::{card, search, system};
 use mmh_diag::Code;
 use mmh_ir::Plan;
 use mmh_ir::plan::Program;
@@ -14,6 +14,12 @@ pub(crate) fn show(args: &ShowArgs) -> Outcome {
     if args.schedule && args.stage != Stage::Plan {
         return Err(Failure::Usage(
             "`--schedule` goes with `show plan`".to_owned(),
+        ));
+    }
+    let of_a_run = matches!(args.stage, Stage::Model | Stage::Provenance | Stage::Bom);
+    if of_a_run && !args.set.is_empty() {
+        return Err(Failure::Usage(
+            "`--set` goes with stages of a recipe, and this one is of a run".to_owned(),
         ));
     }
     let text = match args.stage {
@@ -26,6 +32,9 @@ pub(crate) fn show(args: &ShowArgs) -> Outcome {
         Stage::Kernel => kernels(&plan(args)?),
         Stage::Clif => return Err(not_yet("clif")),
         Stage::Wgsl => return Err(not_yet("wgsl")),
+        Stage::Model => card::model(&args.recipe)?,
+        Stage::Provenance => card::provenance(&args.recipe)?,
+        Stage::Bom => card::bom(&args.recipe)?,
     };
     system::say(&text);
     Ok(())

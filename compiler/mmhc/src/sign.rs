@@ -1,18 +1,17 @@
 //! `mmhc sign`, and what `mmhc verify` says of signatures.
 
-use crate::args::{PolicyName, SignArgs, VerifyArgs};
+use crate::args::{PolicyName, SignArgs};
 use crate::findings::{Finding, Report};
 use crate::outcome::{Exit, Failure, Outcome};
-use crate::{audit, keys, system};
+use crate::{audit, card, keys, system};
 use mmh_diag::Code;
-use mmh_runtime::RunFailure;
 use mmh_runtime::audit::Examined;
 use mmh_sign::{FOLDER, Head, Policy, SignError, Signed, TrailRoot};
 use serde_json::json;
 
 pub(crate) fn sign(args: &SignArgs) -> Outcome {
     let found = audit::open_whole(&args.folder, args.json)?;
-    let facts = facts(&found).ok_or_else(|| not_ended(args.json))?;
+    let facts = facts(&found).ok_or_else(|| audit::not_ended(args.json))?;
     let (ring, _) = keys::ring()?;
     ring.held(&args.key)
         .map_err(|error| keys::refused(&error, args.json))?;
@@ -37,14 +36,7 @@ pub(crate) fn sign(args: &SignArgs) -> Outcome {
     Ok(())
 }
 
-fn not_ended(json: bool) -> Failure {
-    let failure = RunFailure::Request(
-        "the run has not ended; go on with `mmhc run --resume` first".to_owned(),
-    );
-    audit::failed(&failure, json)
-}
-
-fn failed(error: &SignError, json: bool) -> Failure {
+pub(crate) fn failed(error: &SignError, json: bool) -> Failure {
     let finding = Finding::error(
         Code::AuditSignature,
         error.to_string(),
@@ -61,7 +53,7 @@ fn policy(name: PolicyName) -> Policy {
 }
 
 /// What a signature vouches for, as the journal has it; none while the run has not ended.
-fn facts(found: &Examined) -> Option<Signed> {
+pub(crate) fn facts(found: &Examined) -> Option<Signed> {
     let (start, end) = (found.start()?, found.end()?);
     let trails = end.trails.iter().map(|trail| TrailRoot {
         training: trail.training.clone(),
@@ -80,6 +72,7 @@ fn facts(found: &Examined) -> Option<Signed> {
             lines: found.lines.len() as u64,
         },
         trails: trails.collect(),
+        described: card::described(found),
     })
 }
 
@@ -116,9 +109,14 @@ impl Signature {
     }
 }
 
-/// Checks the signatures of a folder, as asked.
-pub(crate) fn check(args: &VerifyArgs, found: &Examined) -> Result<Signature, Failure> {
-    let Some(key) = &args.key else {
+/// Checks the signatures of a folder, if there is a key that must have made them.
+pub(crate) fn check(
+    key: Option<&str>,
+    wanted: PolicyName,
+    found: &Examined,
+    json: bool,
+) -> Result<Signature, Failure> {
+    let Some(key) = key else {
         let signed = found.folder.join(FOLDER).join("signature.json").exists();
         return Ok(if signed {
             Signature::Unchecked
@@ -126,10 +124,10 @@ pub(crate) fn check(args: &VerifyArgs, found: &Examined) -> Result<Signature, Fa
             Signature::None
         });
     };
-    let key = keys::public(key, args.json)?;
-    let facts = facts(found).ok_or_else(|| not_ended(args.json))?;
-    let checked = mmh_sign::check(&found.folder, &facts, &key, policy(args.policy));
-    let checked = checked.map_err(|error| failed(&error, args.json))?;
+    let key = keys::public(key, json)?;
+    let facts = facts(found).ok_or_else(|| audit::not_ended(json))?;
+    let checked = mmh_sign::check(&found.folder, &facts, &key, policy(wanted));
+    let checked = checked.map_err(|error| failed(&error, json))?;
     let faults = match checked {
         None => vec![(FOLDER.to_owned(), "it is not signed".to_owned())],
         Some(checked) if checked.faults.is_empty() => {

@@ -31,7 +31,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> Outcome {
         audit::show(report);
         return Err(Failure::Said(Exit::Fault));
     }
-    let signed = sign::check(args, &found)?;
+    let signed = sign::check(args.key.as_deref(), args.policy, &found, args.json)?;
     if let Signature::Wrong(report) = signed {
         if args.json {
             let verdict = document(&found, "not-authentic", &Done::Nothing, &report);

@@ -1,5 +1,6 @@
 //! Why a run ended without a result.
 
+use crate::journal::EDITION;
 use mmh_data::DataError;
 use mmh_ir::device::RunError;
 use mmh_ir::plan::Part;
@@ -80,6 +81,13 @@ pub enum RunFailure {
         /// The blake3 wanted.
         blake3: String,
     },
+    /// A run folder is of another edition than this program reads.
+    Edition {
+        /// Its journal.
+        path: PathBuf,
+        /// The edition it names; 0 where it names none.
+        edition: u32,
+    },
     /// A step that was done twice gave two states.
     NotRepeated {
         /// Steps done then.
@@ -132,6 +140,7 @@ impl RunFailure {
             Self::Request(_) => "run::request",
             Self::NotRepeated { .. } => "run::not-repeated",
             Self::DataNotFound { .. } => "audit::data-missing",
+            Self::Edition { .. } => "run::edition",
         }
     }
 
@@ -163,6 +172,11 @@ impl RunFailure {
                 "say with `--data PATH` where it may be: files are found by their hash, whatever they are called"
                     .to_owned()
             }
+            Self::Edition { edition, .. } => match *edition < EDITION {
+                true => "it is older: use the mmhc that made it, or train anew with `mmhc run`, in another folder or in this one, whose journal then goes to `previous/`",
+                false => "it is newer: use a newer mmhc",
+            }
+            .to_owned(),
             Self::NotRepeated { .. } => {
                 "test the memory of this machine, then run anew without `--resume`, or with `--isa scalar`".to_owned()
             }
@@ -243,6 +257,11 @@ impl fmt::Display for RunFailure {
                 f,
                 "no file here has the content of `{}` (blake3 {blake3})",
                 name.escape_debug()
+            ),
+            Self::Edition { path, edition } => write!(
+                f,
+                "`{}` is of edition {edition} of the run folder, this is edition {EDITION}",
+                path.display()
             ),
             Self::NotRepeated { step } => write!(
                 f,

@@ -21,7 +21,7 @@ pub trait Files: Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Names in a folder, sorted; none if it is not there.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
-    /// Makes a folder and those above it.
+    /// Makes a folder and those above it; on the disk when this returns.
     fn make_folder(&self, folder: &Path) -> io::Result<()>;
     /// Makes names in a folder last.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
@@ -81,7 +81,17 @@ impl Files for Disk {
     }
 
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        fs::create_dir_all(folder)
+        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let made: Vec<&Path> = folder.ancestors().take_while(missing).collect();
+        fs::create_dir_all(folder)?;
+        for folder in made {
+            match folder.parent() {
+                Some(above) if above.as_os_str().is_empty() => self.sync_folder(Path::new("."))?,
+                Some(above) => self.sync_folder(above)?,
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     #[cfg(unix)]

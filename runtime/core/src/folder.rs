@@ -15,7 +15,7 @@
 use crate::data::{Dataset, data_hash};
 use crate::failure::RunFailure;
 use crate::files::{Files, read_if_there, remove_if_there, replace};
-use crate::journal::{Event, Journal, Line, Parent, TrailEnd, now, read};
+use crate::journal::{EDITION, Event, Journal, Line, Parent, TrailEnd, now, read};
 use crate::trail::Trail;
 use mmh_ir::Plan;
 use mmh_ir::plan::Training;
@@ -114,6 +114,7 @@ impl RunFolder {
         let given = write_inputs(&*files, path, identity)?;
         let mut journal = Journal::create(Arc::clone(&files), &journal_path);
         let start = Event::Start {
+            edition: EDITION,
             plan_hash: identity.plan_hash.to_owned(),
             recipe_hash: identity.plan.recipe_hash.clone(),
             seed: identity.plan.seed.clone(),

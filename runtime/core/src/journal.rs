@@ -20,6 +20,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub enum Event {
     /// A run began.
     Start {
+        /// Edition of the run folder's format: [`EDITION`].
+        edition: u32,
         /// Hash of the plan.
         plan_hash: String,
         /// Hash of the recipe.
@@ -160,6 +162,31 @@ pub struct Line<E = Event> {
     pub wall: Value,
 }
 
+/// The edition of the run folder: what stands in it, and what its journal says. A folder of another edition is not gone on
+/// with, nor verified: see [`edition_of`].
+pub const EDITION: u32 = 1;
+
+/// The edition that a journal's first line names, whatever else stands there: 0 where it is the start of a run or study and names
+/// none, as before the first release.
+pub fn edition_of(journal: &[u8]) -> Option<u32> {
+    let first = journal.split(|byte| *byte == b'\n').next()?;
+    let line: Value = serde_json::from_slice(first).ok()?;
+    let start = line.get("entry")?.get("start")?;
+    let edition = start.get("edition").map_or(Some(0), Value::as_u64);
+    edition.map(|edition| u32::try_from(edition).unwrap_or(u32::MAX))
+}
+
+/// Refuses a journal of another edition.
+pub(crate) fn check_edition(path: &Path, journal: &[u8]) -> Result<(), RunFailure> {
+    match edition_of(journal) {
+        Some(edition) if edition != EDITION => Err(RunFailure::Edition {
+            path: path.to_path_buf(),
+            edition,
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// The `prev` of the first line.
 pub const FIRST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -193,6 +220,7 @@ impl Journal {
         let Some(bytes) = read_if_there(&*files, path)? else {
             return Ok(None);
         };
+        check_edition(path, &bytes)?;
         let (lines, whole) = read(&bytes).map_err(|reason| damaged(path, reason))?;
         if whole < bytes.len() {
             files
@@ -238,14 +266,20 @@ impl Journal {
         );
         let hash = line_hash(hashed.as_bytes());
         let line = format!("{hashed},\"hash\":\"{hash}\",\"wall\":{wall}}}\n");
-        let added = self.files.append(&self.path, line.as_bytes(), sync);
+        let mut added = self.files.append(&self.path, line.as_bytes(), sync);
+        if self.next == 0
+            && let Some(folder) = self.path.parent()
+        {
+            // A journal whose name is lost would be begun anew, and the checkpoints put aside.
+            added = added.and_then(|()| self.files.sync_folder(folder));
+        }
         added.map_err(|error| RunFailure::io(&self.path, &error))?;
         (self.head, self.next) = (hash, self.next + 1);
         Ok(())
     }
 }
 
-/// The lines of a journal and how many bytes they take. A last line that is torn is left out.
+/// The lines of a journal and how many bytes they take. What a crash tore at its end is left out.
 ///
 /// Errors: the number of the first line that does not continue the chain, and why.
 pub fn read<E: DeserializeOwned>(bytes: &[u8]) -> Result<(Vec<Line<E>>, usize), String> {
@@ -258,8 +292,13 @@ pub fn read<E: DeserializeOwned>(bytes: &[u8]) -> Result<(Vec<Line<E>>, usize), 
         let prev = lines.last().map_or(FIRST, |line| line.hash.as_str());
         match read_line(text, lines.len() as u64, prev) {
             Ok(line) => lines.push(line),
-            // A crash of the system may leave a last line of the right length with wrong bytes.
-            Err(_) if end + 1 == rest.len() && serde_json::from_slice::<Value>(text).is_err() => {
+            // A crash of the system may leave a last line of the right length with wrong bytes, and zeros where sectors of
+            // lines that were not synced are missing. No line is written with a zero in it, and a checkpoint is only
+            // gone on with if the line it was saved after is still there.
+            Err(_)
+                if text.contains(&0)
+                    || end + 1 == rest.len() && serde_json::from_slice::<Value>(text).is_err() =>
+            {
                 return Ok((lines, at));
             }
             Err(reason) => return Err(format!("line {}: {reason}", lines.len() + 1)),
@@ -369,6 +408,36 @@ mod tests {
             read::<Event>(&without).unwrap_err(),
             "line 2: it does not follow the line before"
         );
+    }
+
+    #[test]
+    fn sectors_that_are_missing_end_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut bytes = written(folder.path());
+        let second = bytes.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        bytes[second + 9..second + 60].fill(0);
+        let (lines, whole) = read::<Event>(&bytes).unwrap();
+        assert_eq!((lines.len(), whole), (1, second));
+    }
+
+    #[test]
+    fn other_editions_are_known_by_their_first_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        assert_eq!(edition_of(&written(folder.path())), None);
+        for (entry, edition) in [
+            (json!({ "start": { "edition": 1 } }), 1),
+            (json!({ "start": { "edition": 7, "what": "ever" } }), 7),
+            (json!({ "start": { "plan_hash": "" } }), 0),
+            (json!({ "start": { "edition": 1_u64 << 40 } }), u32::MAX),
+        ] {
+            let text = format!("{}\n", json!({ "n": 0, "entry": entry }));
+            assert_eq!(edition_of(text.as_bytes()), Some(edition), "{text}");
+            assert_eq!(
+                check_edition(&path, text.as_bytes()).is_err(),
+                edition != EDITION
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::evaluate::Metrics;
 use crate::failure::Culprit;
 use mmh_ir::device::{Feed, State};
 use mmh_ir::plan::{Part, Program, StateDecl, Training};
+use std::time::Duration;
 
 /// Told of progress; the command line draws bars from it. Nothing it does can change a bit.
 pub trait Observer {
@@ -17,6 +18,8 @@ pub trait Observer {
     fn watched(&mut self, _report: &WatchReport<'_>) {}
     /// A checkpoint was saved after this many steps.
     fn saved(&mut self, _step: u64) {}
+    /// What journal, marks and checkpoints of a training took of this process's time, told once at its end.
+    fn recorded(&mut self, _name: &str, _spent: Duration) {}
     /// A training ended after this many steps.
     fn trained(&mut self, _name: &str, _step: u64) {}
     /// An evaluation ended.

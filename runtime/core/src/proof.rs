@@ -99,6 +99,10 @@ impl Observer for Prover<'_> {
         self.next.saved(step);
     }
 
+    fn recorded(&mut self, name: &str, spent: std::time::Duration) {
+        self.next.recorded(name, spent);
+    }
+
     fn trained(&mut self, name: &str, step: u64) {
         self.next.trained(name, step);
     }

@@ -21,6 +21,7 @@ pub struct Recorder<'a> {
     interval: Option<Duration>,
     last: Instant,
     cost: Duration,
+    spent: Duration,
 }
 
 /// What becomes of what a training tells.
@@ -46,6 +47,7 @@ impl<'a> Recorder<'a> {
             interval: None,
             last: Instant::now(),
             cost: Duration::ZERO,
+            spent: Duration::ZERO,
         }
     }
 
@@ -90,10 +92,23 @@ impl<'a> Recorder<'a> {
         if !trail.is_due(progress.step, ends) {
             return Ok(());
         }
+        let began = Instant::now();
         let order = stepper.order_hash(progress.step);
         let state = state_hash(&plan.state, &progress.state);
         let mark = trail.add(progress.step, order, state)?;
-        self.add(&mark.event(&plan.name))
+        self.add(&mark.event(&plan.name))?;
+        self.charge(began);
+        Ok(())
+    }
+
+    /// Counts the time since `began` as spent on recording.
+    pub(crate) fn charge(&mut self, began: Instant) {
+        self.spent += began.elapsed();
+    }
+
+    /// The time that recording took so far.
+    pub(crate) fn spent(&self) -> Duration {
+        self.spent
     }
 
     /// Whether what is told is kept anywhere.
@@ -148,6 +163,7 @@ impl<'a> Recorder<'a> {
             false,
         )?;
         (self.last, self.cost) = (Instant::now(), began.elapsed());
+        self.charge(began);
         observer.saved(progress.step);
         Ok(())
     }

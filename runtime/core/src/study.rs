@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub enum StudyEvent {
     /// A search began.
     Start {
+        /// Edition of the folder's format: [`crate::journal::EDITION`].
+        edition: u32,
         /// Hash of the recipe.
         recipe_hash: String,
         /// All that decides the search, as text.
@@ -221,11 +223,13 @@ fn same(stored: &StudyEvent, wanted: &StudyEvent) -> Result<(), RunFailure> {
             recipe_hash,
             search,
             limit,
+            ..
         },
         StudyEvent::Start {
             recipe_hash: recipe,
             search: wanted,
             limit: until,
+            ..
         },
     ) = (stored, wanted)
     else {

@@ -97,6 +97,7 @@ pub fn train(
     while !progress.is_done(job.end) {
         if job.cancel.load(Ordering::Relaxed) {
             recorder.save(plan, &progress, observer)?;
+            observer.recorded(name, recorder.spent());
             return Err(RunFailure::Interrupted {
                 step: progress.step,
             });
@@ -137,6 +138,7 @@ pub fn train(
     if is_ahead && !progress.watching.stopped && !watch.is_due(progress.step) {
         watch.measure(plan, &mut progress, recorder, observer)?;
     }
+    observer.recorded(name, recorder.spent());
     observer.trained(name, progress.step);
     Ok(progress)
 }
@@ -178,6 +180,7 @@ fn note_epoch(
     if !progress.step.is_multiple_of(plan.epoch_steps) {
         return Ok(());
     }
+    let began = Instant::now();
     let (sum, count) = std::mem::take(&mut progress.losses);
     let mean = (count > 0).then(|| sum / count as f64);
     progress.epochs.extend(mean);
@@ -188,7 +191,9 @@ fn note_epoch(
         step,
         loss: mean,
         order: stepper.order_hash(step).to_hex().to_string(),
-    })
+    })?;
+    recorder.charge(began);
+    Ok(())
 }
 
 /// The watch of a training, if it has one.
@@ -238,6 +243,7 @@ impl<'a> Watcher<'a> {
         let best = progress
             .watching
             .take(watch, at, json.clone(), &plan.state, &progress.state);
+        let began = Instant::now();
         let kept = best && recorder.listens();
         recorder.add(&Event::Watch {
             training: plan.name.clone(),
@@ -246,6 +252,7 @@ impl<'a> Watcher<'a> {
             best,
             model: kept.then(|| model_hash(&entries(&plan.state, &progress.state, ""))),
         })?;
+        recorder.charge(began);
         let stops = progress.watching.stopped;
         observer.watched(&WatchReport {
             step: progress.step,

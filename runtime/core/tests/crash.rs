@@ -92,6 +92,79 @@ fn killed_at_every_file_operation() {
     }
 }
 
+/// Notes at which steps it was told that the training is saved, and how many steps were done.
+#[derive(Default)]
+struct Promises {
+    saved: u64,
+    steps: u64,
+}
+
+impl mmh_runtime::Observer for Promises {
+    fn step(&mut self, _report: &mmh_runtime::observe::StepReport) {
+        self.steps += 1;
+    }
+
+    fn saved(&mut self, step: u64) {
+        self.saved = step;
+    }
+}
+
+#[test]
+fn without_power_at_two_hundred_random_moments() {
+    let base = tempfile::tempdir().unwrap();
+    let mut plan = plan(base.path());
+    plan.trainings[0].checkpoint = 3;
+    let (wanted, all) = (whole(&plan, base.path()), operations(&plan, base.path()));
+    let (mut failed, mut finished) = (0, 0);
+    for seed in 0..260_u64 {
+        let out = base.path().join(format!("power {seed}"));
+        // Some of the moments lie behind the end of the run.
+        let power = Power::new(&out, seed, seed * 7919 % (all as u64 + 12));
+        let mut told = Promises::default();
+        let options = Options {
+            files: power.clone(),
+            ..into(&out)
+        };
+        let ended = Session::new(&plan, base.path(), &Interpreter, options)
+            .and_then(|session| session.run(&mut told));
+        power.cut();
+        failed += u32::from(ended.is_err());
+        if ended.is_ok() {
+            finished += 1;
+            let examined = mmh_runtime::audit::examine(&out).unwrap();
+            assert_eq!(examined.changes, [], "{seed}: it had finished");
+            assert_eq!(
+                examined.model_hash(),
+                Some(wanted.model_hash.as_str()),
+                "{seed}"
+            );
+        }
+        let mut again = Promises::default();
+        let options = Options {
+            files: Faulty::killed_after(i64::MAX),
+            ..resume(&out)
+        };
+        let found = Session::new(&plan, base.path(), &Interpreter, options)
+            .and_then(|session| session.run(&mut again));
+        let what = format!("without power at moment {seed}");
+        assert_same(
+            &found.unwrap_or_else(|failure| panic!("{what}: {failure}")),
+            &wanted,
+            &what,
+        );
+        assert!(
+            again.steps <= STEPS - told.saved,
+            "{what}: a checkpoint that was saved is lost"
+        );
+        let examined = mmh_runtime::audit::examine(&out).unwrap();
+        assert_eq!(examined.changes, [], "{what}");
+    }
+    assert!(
+        failed >= 200 && finished >= 5,
+        "{failed} cut, {finished} finished"
+    );
+}
+
 #[test]
 fn a_full_disk_is_named_and_leaves_the_last_checkpoint() {
     let base = tempfile::tempdir().unwrap();

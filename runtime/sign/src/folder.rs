@@ -2,7 +2,10 @@
 
 use crate::signature::Signatures;
 use crate::statement::{FORMAT, Head, TrailRoot};
-use crate::{Algorithm, Policy, PublicKey, SecretKey, SignError, Statement, openssf};
+use crate::{
+    Algorithm, Described, Policy, PublicKey, SecretKey, SignError, Statement, bom, openssf,
+    provenance,
+};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,9 +21,11 @@ pub(crate) const LEFT_OUT: [&str; 3] = [".lock", "previous", FOLDER];
 const STATEMENT: &str = "statement.json";
 const SIGNATURE: &str = "signature.json";
 const BUNDLE: &str = "openssf.sig";
+const PROVENANCE: &str = "provenance.json";
+const MATERIALS: &str = "bom.json";
 
 /// The facts of a run, as its journal has them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Signed {
     /// Hash of the model.
     pub model_hash: String,
@@ -38,6 +43,8 @@ pub struct Signed {
     pub journal: Head,
     /// The states of each training.
     pub trails: Vec<TrailRoot>,
+    /// What provenance says beside.
+    pub described: Described,
 }
 
 /// What came of checking signatures.
@@ -72,12 +79,16 @@ pub fn sign(
     let bytes = statement.to_bytes();
     let signatures = Signatures::make(key, &bytes, &statement.policy)?;
     let bundle = openssf::bundle(key, &name_of(folder), &files, &statement)?;
+    let provenance = provenance::signed(key, facts, &files)?;
+    let materials = bom::bom(facts, &files);
     let place = folder.join(FOLDER);
     fs::create_dir_all(&place).map_err(|error| SignError::file(&place, &error))?;
     // The signature goes last: what is there without it counts as unsigned.
     for (name, bytes) in [
         (STATEMENT, bytes),
         (BUNDLE, bundle.into_bytes()),
+        (PROVENANCE, provenance.into_bytes()),
+        (MATERIALS, materials.into_bytes()),
         (SIGNATURE, signatures.to_text().into_bytes()),
     ] {
         replace(&place.join(name), &bytes)?;
@@ -148,15 +159,37 @@ pub fn check(
     }
     let files = list(folder)?;
     checked.faults.extend(apart(&said, facts, &files));
-    let bundle = read(&place.join(BUNDLE))?;
-    let fault = match bundle {
-        None => Some("it is missing".to_owned()),
-        Some(bundle) => openssf::fault(&bundle, key, &files, &said),
+    let other = |bytes: &[u8]| {
+        let here = bom::bom(facts, &files);
+        (bytes != here.as_bytes()).then(|| "it tells of another run than is here".to_owned())
     };
-    checked
-        .faults
-        .extend(fault.map(|fault| (format!("{FOLDER}/{BUNDLE}"), fault)));
+    let checks: [(&str, &dyn Fn(&[u8]) -> Option<String>); 3] = [
+        (BUNDLE, &|bytes| openssf::fault(bytes, key, &files, &said)),
+        (PROVENANCE, &|bytes| {
+            provenance::fault(bytes, key, facts, &files)
+        }),
+        (MATERIALS, &other),
+    ];
+    for (name, fault) in checks {
+        let fault = match read(&place.join(name))? {
+            None => Some("it is missing".to_owned()),
+            Some(bytes) => fault(&bytes),
+        };
+        let fault = fault.map(|fault| (format!("{FOLDER}/{name}"), fault));
+        checked.faults.extend(fault);
+    }
     Ok(Some(checked))
+}
+
+/// How a run came to be: SLSA provenance as an in-toto statement, not signed.
+pub fn provenance_statement(folder: &Path, facts: &Signed) -> Result<String, SignError> {
+    let statement = provenance::statement(facts, &list(folder)?);
+    Ok(format!("{statement:#}\n"))
+}
+
+/// What a model is made of: a CycloneDX bill of materials.
+pub fn bill_of_materials(folder: &Path, facts: &Signed) -> Result<String, SignError> {
+    Ok(bom::bom(facts, &list(folder)?))
 }
 
 fn statement(facts: &Signed, files: &[Listed], policy: Vec<Algorithm>) -> Statement {

@@ -115,6 +115,18 @@ impl PublicKey {
         &self.p256
     }
 
+    /// Whether an Ed25519 signature over these bytes is one of this key.
+    pub(crate) fn verify_ed25519(&self, message: &[u8], signature: &[u8]) -> bool {
+        let checked = || {
+            let bytes: [u8; 32] = hex::decode(&self.ed25519)?.try_into().ok()?;
+            let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).ok()?;
+            let signature = ed25519_dalek::Signature::from_slice(signature).ok()?;
+            // Strict: no second form of a signature is taken, and no weak key.
+            Some(key.verify_strict(message, &signature).is_ok())
+        };
+        checked() == Some(true)
+    }
+
     /// Names the key: 64 hex digits over all of it.
     pub fn id(&self) -> String {
         let mut hasher = blake3::Hasher::new_derive_key("mmh key id 1");

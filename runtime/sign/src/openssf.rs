@@ -11,7 +11,7 @@ use p256::pkcs8::DecodePublicKey;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-const PAYLOAD: &str = "application/vnd.in-toto+json";
+pub(crate) const PAYLOAD: &str = "application/vnd.in-toto+json";
 
 /// The bundle's text.
 pub(crate) fn bundle(
@@ -106,7 +106,7 @@ fn payload(name: &str, files: &[Listed], statement: &Statement) -> Value {
 }
 
 /// DSSE's encoding of what is signed.
-fn envelope(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn envelope(payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {PAYLOAD} {} ", PAYLOAD.len(), payload.len());
     [head.as_bytes(), payload].concat()
 }

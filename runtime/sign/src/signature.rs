@@ -98,11 +98,7 @@ impl Signatures {
 }
 
 fn ed25519(key: &PublicKey, statement: &[u8], signature: &str) -> Option<bool> {
-    let bytes: [u8; 32] = hex::decode(&key.ed25519)?.try_into().ok()?;
-    let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).ok()?;
-    let signature = ed25519_dalek::Signature::from_slice(&hex::decode(signature)?).ok()?;
-    // Strict: no second form of a signature is taken, and no weak key.
-    Some(key.verify_strict(&message(statement), &signature).is_ok())
+    Some(key.verify_ed25519(&message(statement), &hex::decode(signature)?))
 }
 
 fn ml_dsa_65(key: &PublicKey, statement: &[u8], signature: &str) -> Option<bool> {

@@ -1,6 +1,9 @@
 //! Folders that are signed, and what becomes of them.
 
-use mmh_sign::{Algorithm, Head, Policy, Ring, SecretKey, Signed, TrailRoot, check, sign};
+use mmh_sign::{
+    Algorithm, DataFile, Described, Head, Metric, Policy, Ring, SecretKey, Signed, TrailRoot,
+    check, sign,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +28,30 @@ fn facts() -> Signed {
             marks: 3,
             root: "7".into(),
         }],
+        described: Described {
+            model: "net".into(),
+            edition: 1,
+            version: "0.1.0".into(),
+            began: Some(1_795_646_096.5),
+            ended: Some(1_795_646_100.0),
+            device: "cpu (avx2, 2 threads)".into(),
+            parents: vec![("8".into(), Some("blake3:9".into()))],
+            data: vec![DataFile {
+                set: "points".into(),
+                path: "points.csv".into(),
+                blake3: "a".repeat(64),
+                rows: 60,
+            }],
+            parameters: vec![("net.weight".into(), "f32[class = 3]".into())],
+            elements: 3,
+            inputs: vec!["x: f32[feature = 2]".into()],
+            metrics: vec![Metric {
+                section: "final".into(),
+                part: "test".into(),
+                name: "accuracy".into(),
+                value: 0.75,
+            }],
+        },
     }
 }
 
@@ -57,9 +84,15 @@ impl Folder {
     }
 
     fn signatures(&self) -> Vec<Vec<u8>> {
-        ["statement.json", "signature.json", "openssf.sig"]
-            .map(|name| fs::read(self.path("signatures").join(name)).unwrap())
-            .to_vec()
+        [
+            "statement.json",
+            "signature.json",
+            "openssf.sig",
+            "provenance.json",
+            "bom.json",
+        ]
+        .map(|name| fs::read(self.path("signatures").join(name)).unwrap())
+        .to_vec()
     }
 
     fn faults(&self) -> Vec<(String, String)> {
@@ -180,6 +213,57 @@ fn every_change_is_found_and_named() {
             |it| fs::remove_file(it.path("signatures/openssf.sig")).unwrap(),
             "signatures/openssf.sig",
             "is missing",
+        ),
+        (
+            "the provenance",
+            |it| {
+                it.edit(
+                    "signatures/provenance.json",
+                    "\"payload\": \"e",
+                    "\"payload\": \"f",
+                )
+            },
+            "signatures/provenance.json",
+            "not those of this key",
+        ),
+        (
+            "the provenance's second signature",
+            |it| {
+                it.edit(
+                    "signatures/provenance.json",
+                    "\"sig\": \"MEU",
+                    "\"sig\": \"MEQ",
+                )
+            },
+            "signatures/provenance.json",
+            "not those of this key",
+        ),
+        (
+            "the bill of materials",
+            |it| it.edit("signatures/bom.json", "\"0.75\"", "\"0.95\""),
+            "signatures/bom.json",
+            "another run",
+        ),
+        (
+            "the bill of materials removed",
+            |it| fs::remove_file(it.path("signatures/bom.json")).unwrap(),
+            "signatures/bom.json",
+            "is missing",
+        ),
+        (
+            "the provenance of other facts",
+            |it| {
+                let bytes = fs::read(it.path("signatures/provenance.json")).unwrap();
+                let mut other = facts();
+                other.described.data[0].rows += 1;
+                sign(it.0.path(), &other, &key(1), Policy::Hybrid).unwrap();
+                assert_ne!(
+                    fs::read(it.path("signatures/provenance.json")).unwrap(),
+                    bytes
+                );
+            },
+            "signatures/provenance.json",
+            "another run",
         ),
         (
             "the statement removed",

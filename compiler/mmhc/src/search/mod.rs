@@ -26,6 +26,7 @@ use crate::{device, run, system};
 use conduct::{Conductor, Curve};
 use mmh_check::recipe::Search;
 use mmh_diag::Code;
+use mmh_runtime::journal::EDITION;
 use mmh_runtime::study::{StudyEvent, StudyFolder};
 use mmh_runtime::{Disk, Limit, Options, RunFailure, RunSummary, Session, Silent};
 use mmh_search::{Status, Study};
@@ -57,6 +58,7 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
     let own = device::choose(&args.device, None, json)?;
     let cancel = run::cancel_on_signal();
     let start = StudyEvent::Start {
+        edition: EDITION,
         recipe_hash: checked.recipe(json)?.declarations.recipe_hash.clone(),
         search: search.spec.text(),
         limit: args.limit.map(|limit| format!("{limit:?}")),

@@ -1,5 +1,7 @@
 //! A folder with a small recipe and its data, and the binary to run in it.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;
@@ -77,6 +79,14 @@ impl Place {
     /// Runs `mmhc` there.
     pub(crate) fn mmhc(&self, arguments: &[&str]) -> Ran {
         self.with_stdin(arguments, b"")
+    }
+
+    /// The same with variables of the environment.
+    pub(crate) fn with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mmhc"));
+        command.args(arguments).current_dir(self.folder.path());
+        command.envs(variables.iter().copied()).stdin(Stdio::null());
+        Ran::from(command.output().expect("mmhc starts"))
     }
 
     pub(crate) fn with_stdin(&self, arguments: &[&str], stdin: &[u8]) -> Ran {

@@ -16,7 +16,7 @@ use crate::step::Stepper;
 use crate::train::{Job, train};
 use mmh_ir::Plan;
 use mmh_ir::device::Device;
-use mmh_ir::plan::{FilePlan, SourcePlan, Training};
+use mmh_ir::plan::{FilePlan, SourcePlan, Training, Within};
 use mmh_numerics::random::{Component, Key, Seed, Stream, shuffle};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -442,6 +442,24 @@ pub fn find_data(plan: &Plan, places: &[PathBuf]) -> Result<Plan, RunFailure> {
         }
     }
     Ok(plan)
+}
+
+/// The file in `places` that has this blake3; `name` says where to look first. None where there is none.
+pub fn find_file(
+    name: &str,
+    blake3: &str,
+    places: &[PathBuf],
+) -> Result<Option<PathBuf>, RunFailure> {
+    let wanted = FilePlan {
+        path: name.to_owned(),
+        blake3: blake3.to_owned(),
+        within: Within::Plain,
+    };
+    match Found::default().file(&wanted, places) {
+        Ok(path) => Ok(Some(path)),
+        Err(RunFailure::DataNotFound { .. }) => Ok(None),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Files that are looked at in search of data, at most.

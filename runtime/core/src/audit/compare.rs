@@ -194,9 +194,8 @@ pub struct Parting {
     pub compared: u64,
 }
 
-/// Searches the states that both runs recorded of the training of this name, in O(log n) comparisons: what parted stays apart.
-pub fn parting(a: &Examined, b: &Examined, training: &str) -> Parting {
-    let (a, b) = (states(a, training), states(b, training));
+/// Where the states that both have part, by the number of steps done. What parted stays apart, so it is searched by halves.
+pub fn first_difference<S: PartialEq>(a: &BTreeMap<u64, S>, b: &BTreeMap<u64, S>) -> Parting {
     let both: Vec<(u64, bool)> = a
         .iter()
         .filter_map(|(step, state)| Some((*step, b.get(step)? == state)))
@@ -219,6 +218,11 @@ pub fn parting(a: &Examined, b: &Examined, training: &str) -> Parting {
         apart: both.get(low).map(|(step, _)| *step),
         compared,
     }
+}
+
+/// Where the states part that two runs recorded of the training of this name.
+pub fn parting(a: &Examined, b: &Examined, training: &str) -> Parting {
+    first_difference(&states(a, training), &states(b, training))
 }
 
 /// Hashes of the states that a run recorded of a training.

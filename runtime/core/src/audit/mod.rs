@@ -12,12 +12,12 @@ pub mod compare;
 mod files;
 mod steps;
 
-pub use again::{Again, Reached, Spot, find_data, nearest, replay};
+pub use again::{Again, Reached, Spot, find_data, find_file, nearest, replay};
 
 use crate::failure::RunFailure;
 use crate::files::Disk;
 use crate::folder::run_files;
-use crate::journal::{Event, Line, TrailEnd};
+use crate::journal::{Event, Line, TrailEnd, check_edition};
 use crate::model::{Entry, entries, model_hash};
 use crate::predict::StoredModel;
 use crate::session::prefix;
@@ -97,6 +97,7 @@ pub struct End<'a> {
 pub fn examine(folder: &Path) -> Result<Examined, RunFailure> {
     let journal = folder.join("journal");
     let bytes = std::fs::read(&journal).map_err(|error| RunFailure::io(&journal, &error))?;
+    check_edition(&journal, &bytes)?;
     let (lines, changes) = chain::follow(&bytes);
     let mut found = Examined {
         folder: folder.to_path_buf(),
@@ -137,6 +138,7 @@ impl Examined {
             data_hash,
             files,
             parent,
+            edition: _,
         } = &self.lines.first()?.entry
         else {
             return None;

@@ -1,18 +1,22 @@
 //! A small regression with noise, momentum, a schedule, running state and a watch, run by the interpreter.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each test binary uses a part of it"
+)]
 
+mod fault;
+
+pub(crate) use fault::{Faulty, Power};
 use mmh_interpret::Interpreter;
 use mmh_ir::plan::*;
 use mmh_ir::{
     Axis, DType, Graph, Input, Literal, MapOp, Op, Origin, Plan, RandomKind, ReduceKind, Shape,
     Type, ValueId,
 };
-use mmh_runtime::{Files, Observer, Options, RunFailure, RunSummary, Session, observe};
-use std::io;
+use mmh_runtime::{Observer, Options, RunFailure, RunSummary, Session, observe};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 
 pub(crate) const ROWS: usize = 80;
 pub(crate) const BATCH: u64 = 16;
@@ -391,101 +395,5 @@ pub(crate) fn resume(folder: &Path) -> Options {
     Options {
         resume: true,
         ..into(folder)
-    }
-}
-
-/// Files that fail after a number of operations: for good, as when the process is killed, or once, as when the disk is full.
-/// The failing write leaves a part of its bytes. Nothing is synced: a process that dies does not lose what it wrote.
-pub(crate) struct Faulty {
-    pub(crate) left: AtomicI64,
-    pub(crate) full: bool,
-}
-
-impl Faulty {
-    pub(crate) fn killed_after(operations: i64) -> Arc<Self> {
-        Arc::new(Self {
-            left: AtomicI64::new(operations),
-            full: false,
-        })
-    }
-
-    pub(crate) fn full_after(operations: i64) -> Arc<Self> {
-        Arc::new(Self {
-            left: AtomicI64::new(operations),
-            full: true,
-        })
-    }
-
-    fn step(&self, is_write: bool) -> io::Result<()> {
-        let left = self.left.fetch_sub(1, Ordering::Relaxed);
-        match (self.full, left) {
-            (_, 1..) => Ok(()),
-            (false, _) => Err(io::Error::other("killed")),
-            (true, _) if is_write => Err(io::Error::from(io::ErrorKind::StorageFull)),
-            (true, _) => Ok(()),
-        }
-    }
-
-    /// Whether the operation that just failed was the first to.
-    fn is_first(&self) -> bool {
-        self.left.load(Ordering::Relaxed) == -1
-    }
-}
-
-const DISK: mmh_runtime::Disk = mmh_runtime::Disk;
-
-impl Files for Faulty {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.step(false)?;
-        DISK.read(path)
-    }
-
-    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        self.step(true).or_else(|error| {
-            if self.is_first() {
-                std::fs::write(path, &bytes[..bytes.len() / 2])?;
-            }
-            Err(error)
-        })?;
-        std::fs::write(path, bytes)
-    }
-
-    fn append(&self, path: &Path, bytes: &[u8], _sync: bool) -> io::Result<()> {
-        self.step(true).or_else(|error| {
-            if self.is_first() {
-                DISK.append(path, &bytes[..bytes.len() / 2], false)?;
-            }
-            Err(error)
-        })?;
-        DISK.append(path, bytes, false)
-    }
-
-    fn truncate(&self, path: &Path, length: u64) -> io::Result<()> {
-        self.step(false)?;
-        DISK.truncate(path, length)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step(false)?;
-        DISK.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.step(false)?;
-        DISK.remove(path)
-    }
-
-    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
-        self.step(false)?;
-        DISK.list(folder)
-    }
-
-    fn make_folder(&self, folder: &Path) -> io::Result<()> {
-        self.step(false)?;
-        DISK.make_folder(folder)
-    }
-
-    fn sync_folder(&self, _folder: &Path) -> io::Result<()> {
-        self.step(false)
     }
 }
