@@ -146,7 +146,7 @@ fn change_words(change: &Change) -> String {
             .iter()
             .filter(|line| line.starts_with('-'))
             .count();
-        let _ = writeln!(out, "     recipe: {added} lines more, {taken} lines less");
+        let _ = writeln!(out, "     recipe: +{added} −{taken} lines");
     }
     for it in change.settings.iter().take(MOST_SETTINGS) {
         let brief = |value: &Value| value.to_string().chars().take(60).collect::<String>();

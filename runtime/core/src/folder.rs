@@ -10,7 +10,7 @@
 //! | `metrics.json`, `report.html` | the result |
 //! | `study/` | of a search: its journal and its trials, each a run folder |
 //! | `signatures/` | signatures, where the run was signed |
-//! | `previous/` | journal, checkpoints and study of the run that a new one took the place of |
+//! | `previous/` | journal, checkpoints, study and signatures of the run that a new one took the place of |
 
 use crate::data::{Dataset, data_hash};
 use crate::failure::RunFailure;
@@ -238,7 +238,7 @@ pub(crate) fn set_aside(files: &dyn Files, path: &Path) -> Result<(), RunFailure
     remove_if_there(files, &previous)?;
     let moved = files.make_folder(&previous).and_then(|()| {
         // The journal goes last: while it is there, what is left can be gone on with.
-        for name in ["checkpoints", "study", "journal"]
+        for name in ["checkpoints", "study", "signatures", "journal"]
             .into_iter()
             .filter(|name| there(name))
         {

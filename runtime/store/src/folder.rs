@@ -1,6 +1,6 @@
 //! A remote that is the store in another folder, such as a disk that is carried about or a network share.
 
-use crate::remote::Remote;
+use crate::remote::{Remote, Sink};
 use crate::{Store, StoreFailure};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -20,7 +20,7 @@ impl Remote for FolderRemote {
     fn size(&self, key: &str) -> Result<Option<u64>, StoreFailure> {
         let path = self.0.root().join(key);
         match std::fs::metadata(&path) {
-            Ok(about) => Ok(about.is_file().then(|| about.len())),
+            Ok(about) => Ok(about.is_file().then_some(about.len())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(StoreFailure::io(&path, &error)),
         }
@@ -39,12 +39,7 @@ impl Remote for FolderRemote {
         Ok(if new { bytes } else { 0 })
     }
 
-    fn receive(
-        &self,
-        key: &str,
-        from: u64,
-        sink: &mut dyn FnMut(u64, &[u8]) -> Result<(), StoreFailure>,
-    ) -> Result<(), StoreFailure> {
+    fn receive(&self, key: &str, from: u64, sink: &mut Sink<'_>) -> Result<(), StoreFailure> {
         let path = self.0.root().join(key);
         let failed = |error: io::Error| StoreFailure::io(&path, &error);
         let mut file = File::open(&path).map_err(failed)?;

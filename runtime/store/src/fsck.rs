@@ -39,6 +39,9 @@ pub struct Checked {
     pub problems: Vec<Problem>,
 }
 
+/// Looks for an object by its hash: a file that is said to have that content, and words for where it was.
+pub type Copies<'a> = dyn FnMut(&str) -> Result<Option<(PathBuf, String)>, StoreFailure> + 'a;
+
 /// What needs an object, and the size it must have where that is known.
 #[derive(Default)]
 struct Need {
@@ -165,13 +168,8 @@ impl Store {
         Ok(needs)
     }
 
-    /// Puts whole copies in the place of what is damaged or missing. `copy` looks for an object by its hash and gives a file that
-    /// is said to have that content, and words for where it was. What is damaged is moved to `damaged/`.
-    pub fn repair(
-        &self,
-        checked: &mut Checked,
-        copy: &mut dyn FnMut(&str) -> Result<Option<(PathBuf, String)>, StoreFailure>,
-    ) -> Result<(), StoreFailure> {
+    /// Puts whole copies in the place of what is damaged or missing. What is damaged is moved to `damaged/`.
+    pub fn repair(&self, checked: &mut Checked, copy: &mut Copies<'_>) -> Result<(), StoreFailure> {
         let _lease = self.lease()?;
         for problem in &mut checked.problems {
             let Some(hash) = &problem.object else {

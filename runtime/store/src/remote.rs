@@ -3,6 +3,9 @@
 use crate::StoreFailure;
 use std::path::Path;
 
+/// Takes bytes that were received, with their offset.
+pub type Sink<'a> = dyn FnMut(u64, &[u8]) -> Result<(), StoreFailure> + 'a;
+
 /// A place that holds objects and references under the names they have in a store.
 pub trait Remote {
     /// What it is called, without secrets.
@@ -22,12 +25,7 @@ pub trait Remote {
 
     /// Receives what has this name from byte `from` on, part by part. Where the remote begins at the start nevertheless, `sink` is told
     /// so by an offset of 0.
-    fn receive(
-        &self,
-        key: &str,
-        from: u64,
-        sink: &mut dyn FnMut(u64, &[u8]) -> Result<(), StoreFailure>,
-    ) -> Result<(), StoreFailure>;
+    fn receive(&self, key: &str, from: u64, sink: &mut Sink<'_>) -> Result<(), StoreFailure>;
 
     /// The names under a prefix that ends with `/`, without it; sorted.
     fn list(&self, prefix: &str) -> Result<Vec<String>, StoreFailure>;

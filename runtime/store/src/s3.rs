@@ -4,7 +4,7 @@
 //! id is kept in the store, so that one that was cut goes on. Requests that failed on the way are tried again.
 
 use crate::content::is_hash;
-use crate::remote::Remote;
+use crate::remote::{Remote, Sink};
 use crate::{Store, StoreFailure};
 use rusty_s3::actions::{
     CompleteMultipartUploadResponse, CreateMultipartUpload, ListObjectsV2, ListParts, S3Action,
@@ -67,6 +67,9 @@ struct Upload {
     part: u64,
     bytes: u64,
 }
+
+/// Size and tag of each part that is there, by number.
+type PartsDone = BTreeMap<u16, (u64, String)>;
 
 /// What is sent with a request.
 enum Sent<'a> {
@@ -319,7 +322,7 @@ impl S3 {
         name: &str,
         whole: &str,
         bytes: u64,
-    ) -> Result<Option<(Upload, BTreeMap<u16, (u64, String)>)>, StoreFailure> {
+    ) -> Result<Option<(Upload, PartsDone)>, StoreFailure> {
         let Some(note) = self.uploads.small(name)? else {
             return Ok(None);
         };
@@ -452,12 +455,7 @@ impl Remote for S3 {
         Ok(bytes)
     }
 
-    fn receive(
-        &self,
-        key: &str,
-        from: u64,
-        sink: &mut dyn FnMut(u64, &[u8]) -> Result<(), StoreFailure>,
-    ) -> Result<(), StoreFailure> {
+    fn receive(&self, key: &str, from: u64, sink: &mut Sink<'_>) -> Result<(), StoreFailure> {
         let whole = self.whole(key);
         let (mut at, mut waits, mut buffer) = (from, AGAIN.iter(), vec![0; HANDED]);
         loop {

@@ -160,7 +160,7 @@ impl Store {
     /// The size of an object; none if it is not here.
     pub fn size(&self, hash: &str) -> Option<u64> {
         let about = fs::metadata(self.place(hash)).ok()?;
-        (is_hash(hash) && about.is_file()).then(|| about.len())
+        (is_hash(hash) && about.is_file()).then_some(about.len())
     }
 
     /// The bytes of a small object, checked.

@@ -106,6 +106,7 @@ fn search(
     let recipe = checked.recipe(false).expect("a recipe");
     let search = recipe.declarations.search.as_ref().expect("a search");
     let start = StudyEvent::Start {
+        edition: mmh_runtime::journal::EDITION,
         recipe_hash: recipe.declarations.recipe_hash.clone(),
         search: search.spec.text(),
         limit: None,
