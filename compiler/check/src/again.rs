@@ -8,8 +8,9 @@
 //!
 //! What editors show beside the text is not made here, and neither is a recipe.
 
-use crate::core::{MOST_DIAGNOSTICS, MOST_SPENT};
+use crate::core::MOST_SPENT;
 use crate::program::{self, Declared, Program};
+use crate::report::MOST_DIAGNOSTICS;
 use crate::value::Loc;
 use crate::world::World;
 use crate::{Checked, Way, elaborate};

@@ -426,6 +426,9 @@ impl<'p> Cx<'p> {
     }
 
     pub(crate) fn unknown_setting(&mut self, owner: &str, given: &Name, params: &[&str]) {
+        if self.is_full() {
+            return;
+        }
         // Which parameters an optimiser moves is no setting of the method itself.
         let shown: Vec<&str> = params.iter().copied().filter(|p| *p != "on").collect();
         let takes = if shown.is_empty() {

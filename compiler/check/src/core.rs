@@ -1,6 +1,7 @@
 //! The evaluator's state: where it stands, what it has built, what it has found wrong.
 
 use crate::data::DataSet;
+use crate::known::KnownCall;
 use crate::poly::Poly;
 use crate::program::Program;
 use crate::value::{Dim, Eval, Loc, Made, Reported, Tensor, Value};
@@ -101,6 +102,22 @@ pub(crate) struct Cx<'p> {
     pub(crate) misdeclared: BTreeSet<usize>,
     /// A value was taken as its declaration says, since what makes it is wrong.
     pub(crate) assumed: bool,
+    /// Calls of models whose outcome is known, by declaration.
+    pub(crate) calls: BTreeMap<usize, Vec<KnownCall>>,
+    /// The same of blocks, with sizes as a signature has them.
+    pub(crate) symbolic_calls: BTreeMap<usize, Vec<KnownCall>>,
+    /// The outcome depended on the mode, or on sizes being open.
+    pub(crate) asked: bool,
+    /// The state that was used, by slot.
+    pub(crate) used: BTreeSet<usize>,
+    /// The same of values at the top of a file.
+    pub(crate) let_slots: BTreeMap<usize, BTreeSet<usize>>,
+    /// Sizes are those of a signature: what is noted of a place gives way to what a call gives.
+    pub(crate) symbolic: bool,
+    /// Diagnostics reported ahead of this walk.
+    pub(crate) told: usize,
+    /// A number that stands for all sizes so far, where choices are compared.
+    pub(crate) sizes: Option<u64>,
     /// The type of a place as the first call gives it, or, until there is one, as the signature of its block does.
     pub(crate) hovers: Option<BTreeMap<Loc, Hover>>,
     /// The first type noted of a place: in a block, the one that its signature alone gives.
@@ -115,6 +132,8 @@ pub(crate) struct Cx<'p> {
     /// Columns whose classes are being counted.
     pub(crate) counting: Vec<(usize, String)>,
     pub(crate) makes: BTreeMap<usize, Option<bool>>,
+    /// How many calls of an expression make parameters, where it does not depend on the arguments of its block.
+    pub(crate) makers: BTreeMap<Loc, usize>,
     /// Steps of this walk, and of the whole check.
     pub(crate) work: u64,
     pub(crate) spent: u64,
@@ -124,10 +143,10 @@ const MOST_ELEMENTS: i128 = 1 << 31;
 const MOST_WORK: u64 = 400_000;
 /// Steps of one check, all blocks and choices together: about half a second.
 pub(crate) const MOST_SPENT: u64 = 1_200_000;
+/// Steps beyond all that are taken: it has been said that there are too many.
+const TOLD: u64 = u64::MAX / 2;
 /// Expressions inside each other, through blocks and values.
 const MOST_DEPTH: usize = 2_000;
-/// More than these are not told at once.
-pub(crate) const MOST_DIAGNOSTICS: usize = 100;
 
 impl<'p> Cx<'p> {
     pub(crate) fn new(program: &'p Program, data: Vec<DataSet>) -> Self {
@@ -161,6 +180,15 @@ impl<'p> Cx<'p> {
             poisoned: BTreeSet::new(),
             misdeclared: BTreeSet::new(),
             assumed: false,
+            calls: BTreeMap::new(),
+            symbolic_calls: BTreeMap::new(),
+            asked: false,
+            used: BTreeSet::new(),
+            let_slots: BTreeMap::new(),
+            symbolic: false,
+            told: 0,
+            sizes: None,
+            makers: BTreeMap::new(),
             hovers: None,
             types: BTreeMap::new(),
             flows: BTreeMap::new(),
@@ -185,72 +213,6 @@ impl<'p> Cx<'p> {
         one_line(self.program.text(loc))
     }
 
-    /// Keeps a diagnostic, once for each code and place, moved to the user's own text.
-    pub(crate) fn report(&mut self, diagnostic: Diagnostic) -> Reported {
-        let diagnostic = self.moved(diagnostic);
-        if let Some(label) = diagnostic.primary()
-            && self.diagnostics.len() < MOST_DIAGNOSTICS
-            && !self.program.broken.hides(&diagnostic)
-            && self
-                .seen
-                .insert((diagnostic.code, label.source, label.span))
-        {
-            self.diagnostics.push(diagnostic);
-        }
-        Reported
-    }
-
-    /// Whether nothing more will be told.
-    pub(crate) fn is_full(&self) -> bool {
-        self.diagnostics.len() >= MOST_DIAGNOSTICS
-    }
-
-    /// An error at one place.
-    pub(crate) fn fail<T>(
-        &mut self,
-        code: Code,
-        loc: Loc,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Eval<T> {
-        let help = help.into();
-        let mut diagnostic = Diagnostic::error(code, message).at(loc.source, loc.span, "");
-        if !help.is_empty() {
-            diagnostic = diagnostic.help(help);
-        }
-        Err(self.report(diagnostic))
-    }
-
-    // A mistake inside the standard library is the caller's: it is shown at the call.
-    pub(crate) fn moved(&self, mut diagnostic: Diagnostic) -> Diagnostic {
-        let inside = diagnostic
-            .primary()
-            .is_some_and(|l| self.program.is_library(l.source));
-        if !inside {
-            diagnostic
-                .labels
-                .retain(|l| l.primary || !self.program.is_library(l.source));
-            return diagnostic;
-        }
-        let call = self
-            .frames
-            .iter()
-            .rev()
-            .map(|f| f.call)
-            .find(|c| !self.program.is_library(c.source));
-        let Some(call) = call else { return diagnostic };
-        for label in &mut diagnostic.labels {
-            if label.primary {
-                (label.source, label.span) = (call.source, call.span);
-            }
-        }
-        diagnostic
-            .labels
-            .retain(|l| !self.program.is_library(l.source));
-        diagnostic.fixes.clear();
-        diagnostic
-    }
-
     pub(crate) fn hover(&mut self, loc: Loc, text: impl FnOnce() -> String) {
         if self.program.is_library(loc.source) {
             return;
@@ -258,7 +220,7 @@ impl<'p> Cx<'p> {
         let Some(hovers) = &mut self.hovers else {
             return;
         };
-        let generic = self.generic;
+        let generic = self.symbolic;
         if hovers.get(&loc).is_some_and(|known| !known.generic) {
             return;
         }
@@ -281,7 +243,7 @@ impl<'p> Cx<'p> {
         self.spent += 1;
         if self.is_spent() {
             // Said once, when it came about.
-            if self.spent > MOST_SPENT + 1 {
+            if std::mem::replace(&mut self.spent, TOLD) >= TOLD {
                 return Err(Reported);
             }
             return self.fail(
@@ -378,6 +340,12 @@ impl<'p> Cx<'p> {
         let shape = self.shape(&dims)?;
         let loc = self.here.last().copied().unwrap_or_default();
         self.spend(loc)?;
+        if let Some(sizes) = &mut self.sizes {
+            for dim in &shape.0 {
+                *sizes = (*sizes ^ dim.size as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+            *sizes = sizes.rotate_left(1) ^ shape.0.len() as u64;
+        }
         let id = if self.emit {
             let ids = inputs.iter().map(|t| t.id).collect();
             let origin = self.origin();

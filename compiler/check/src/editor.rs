@@ -115,11 +115,15 @@ impl<'p> Cx<'p> {
     }
 
     /// Notes a model's number of parameters where its signature alone gives their sizes.
-    pub(crate) fn count_parameters(&mut self, block: &Block) {
+    pub(crate) fn count_parameters(&mut self, block: &Block, before: usize) {
         if block.kind != BlockKind::Model || self.vague || self.assumed {
             return;
         }
-        let parameters = self.state.iter().filter(|s| s.role == Role::Parameter);
+        let parameters = self
+            .state
+            .iter()
+            .skip(before)
+            .filter(|s| s.role == Role::Parameter);
         let count: u128 = parameters
             .map(|s| {
                 s.ty.shape

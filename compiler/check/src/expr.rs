@@ -6,27 +6,45 @@ use crate::value::{Block, Callee, Eval, Loc, Quantity, Reported, Rows, UNITS, Va
 use mmh_diag::{Code, Diagnostic, suggest};
 use mmh_ir::plan::Part;
 use mmh_syntax::ast::{Expr, Item, Name, Path, SectionKind};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// The names of a body.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
     pub(crate) names: Vec<(String, Value)>,
+    /// Where the last of each name stands, once there are many.
+    places: BTreeMap<String, usize>,
     /// The axes that `...` stands for.
     pub(crate) rest: Vec<crate::value::Dim>,
 }
 
+/// Names that are looked through one by one.
+const FEW: usize = 24;
+
 impl Scope {
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.names
-            .iter()
-            .rev()
-            .find(|(n, _)| n == name)
-            .map(|(_, v)| v)
+        let few = self.names.len() <= FEW;
+        let last = || self.names.iter().rev().find(|(n, _)| n == name);
+        let found = match few {
+            true => last(),
+            false => self.names.get(*self.places.get(name)?),
+        };
+        found.map(|(_, value)| value)
     }
 
     pub(crate) fn set(&mut self, name: &str, value: Value) {
         self.names.push((name.to_string(), value));
+        if self.names.len() > FEW {
+            let first = if self.places.is_empty() {
+                0
+            } else {
+                self.names.len() - 1
+            };
+            for (at, (name, _)) in self.names.iter().enumerate().skip(first) {
+                self.places.insert(name.clone(), at);
+            }
+        }
     }
 }
 
@@ -262,6 +280,7 @@ impl<'p> Cx<'p> {
         }
         match name.text.as_str() {
             "training" => {
+                self.asked = true;
                 return Ok(if self.generic {
                     Value::Unknown
                 } else {
@@ -285,11 +304,13 @@ impl<'p> Cx<'p> {
         if self.is_full() || self.program.broken.may_declare(self.source, &name.text) {
             return Err(Reported);
         }
-        let mut known: Vec<String> = scope.names.iter().map(|(n, _)| n.clone()).collect();
+        let mut known: Vec<&str> = scope.names.iter().map(|(n, _)| n.as_str()).collect();
         known.extend(self.program.names_of(self.source));
-        known.extend(self.program.library_names().map(str::to_string));
-        known.extend(crate::primitives::names().map(str::to_string));
-        let near = suggest(&name.text, known.iter().map(String::as_str));
+        known.extend(self.program.library_names());
+        for primitive in crate::primitives::names() {
+            known.push(primitive);
+        }
+        let near = suggest(&name.text, known);
         let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
         let loc = self.at(name.span);
         self.fail(
@@ -339,7 +360,11 @@ impl<'p> Cx<'p> {
     pub(crate) fn top_let(&mut self, index: usize, name: &Name) -> Eval<Value> {
         match self.lets.get(&index) {
             Some(Memo::Done(Value::Error)) => return Err(Reported),
-            Some(Memo::Done(value)) => return Ok(value.clone()),
+            Some(Memo::Done(value)) => {
+                self.used
+                    .extend(self.let_slots.get(&index).into_iter().flatten());
+                return Ok(value.clone());
+            }
             Some(Memo::Running) => {
                 let loc = self.at(name.span);
                 return self.fail(
@@ -366,7 +391,11 @@ impl<'p> Cx<'p> {
                     .clone(),
             );
         }
+        let mut used = std::mem::take(&mut self.used);
         let value = self.expr(&it.value, &Scope::default());
+        used.extend(&self.used);
+        let own = std::mem::replace(&mut self.used, used);
+        self.let_slots.insert(index, own);
         self.leave();
         if let Ok(value) = &value {
             let loc = self.at(it.name.span);

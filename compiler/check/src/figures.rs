@@ -48,7 +48,7 @@ impl<'p> Cx<'p> {
     ) -> Eval<Vec<Followed>> {
         let mut all: Vec<Followed> = Vec::new();
         let mut wrong = false;
-        for field in &settings.fields {
+        for field in settings.in_order() {
             let direction = match field.name.text.as_str() {
                 "maximize" => Direction::Maximise,
                 "minimize" => Direction::Minimise,

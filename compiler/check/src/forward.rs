@@ -61,6 +61,7 @@ impl<'p> Cx<'p> {
                     let (at, text) = (self.at(setting.name.span), value.kind());
                     self.hover(at, || text);
                 }
+                self.assumed |= value.is_err();
                 scope.set(field, value.unwrap_or(Value::Error));
             }
         }

@@ -1,16 +1,11 @@
-//! Blocks checked on their signatures, and recipes checked for every choice of a search.
+//! Blocks checked on their signatures.
 
 use crate::Way;
 use crate::call::hidden;
 use crate::core::{Cx, Mode};
 use crate::expr::Scope;
-use crate::recipe::Purpose;
-use crate::space::{Site, alternatives, sites};
 use crate::value::{Eval, Value};
-use mmh_diag::{Code, Diagnostic};
-use mmh_syntax::ast::{Block, Item};
-
-const MOST_COMBINATIONS: usize = 256;
+use mmh_syntax::ast::{Block, BlockKind, Item};
 
 impl<'p> Cx<'p> {
     /// Checks every block of the user on its signature alone, with sizes that are variables.
@@ -21,7 +16,7 @@ impl<'p> Cx<'p> {
                 .declared
                 .get(index)
                 .is_none_or(|d| self.program.is_library(d.source));
-            if !library && way.reaches(index) {
+            if !library && !self.is_full() && way.reaches(index) {
                 self.check_block(index);
             }
         }
@@ -34,6 +29,7 @@ impl<'p> Cx<'p> {
             return;
         };
         let before = self.diagnostics.len();
+        let model = block.kind == BlockKind::Model;
         let mut inner = Cx::new(program, std::mem::take(&mut self.data));
         inner.source = source;
         inner.spent = self.spent;
@@ -46,13 +42,16 @@ impl<'p> Cx<'p> {
             declared: index,
             call: crate::value::Loc::default(),
         });
-        inner.enter_root(&block.name.text);
-        inner.poisoned.clone_from(&self.poisoned);
-        inner.misdeclared.clone_from(&self.misdeclared);
+        inner.symbolic = !model;
+        inner.told = self.told + before;
+        inner.enter_root(crate::unfold::old_name(block));
+        self.lend(&mut inner, model);
+        let slots = inner.state.len();
         let checked = inner.generic_body(index, block);
         if checked.is_ok() {
-            inner.count_parameters(block);
+            inner.count_parameters(block, slots);
         }
+        inner.lend(self, model);
         self.spent = inner.spent;
         self.data = std::mem::take(&mut inner.data);
         self.hovers = inner.hovers.take();
@@ -68,16 +67,30 @@ impl<'p> Cx<'p> {
             self.report(diagnostic);
         }
         self.tentative.extend(tentative);
-        self.misdeclared
-            .extend(std::mem::take(&mut inner.misdeclared));
-        if (checked.is_err() || inner.assumed) && self.diagnostics.len() > before {
+        if checked.is_err() || inner.assumed {
             self.poisoned.insert(index);
+        }
+    }
+
+    /// Hands over what is known of all blocks; with a model, which has the same parameters wherever it is called, these too.
+    fn lend(&mut self, other: &mut Self, model: bool) {
+        std::mem::swap(&mut self.poisoned, &mut other.poisoned);
+        std::mem::swap(&mut self.misdeclared, &mut other.misdeclared);
+        std::mem::swap(&mut self.makes, &mut other.makes);
+        std::mem::swap(&mut self.makers, &mut other.makers);
+        std::mem::swap(&mut self.symbolic_calls, &mut other.symbolic_calls);
+        if model {
+            std::mem::swap(&mut self.calls, &mut other.calls);
+            std::mem::swap(&mut self.state, &mut other.state);
+            std::mem::swap(&mut self.state_values, &mut other.state_values);
+            std::mem::swap(&mut self.state_index, &mut other.state_index);
         }
     }
 
     fn generic_body(&mut self, index: usize, block: &'p Block) -> Eval<()> {
         let mut scope = Scope::default();
         let hidden = hidden(block.kind);
+        let mut values = Vec::new();
         let (tensors, numbers): (Vec<_>, Vec<_>) = block
             .params
             .iter()
@@ -97,21 +110,35 @@ impl<'p> Cx<'p> {
             if matches!(value, Value::Tensor(_)) {
                 self.hover(at, || value.kind());
             }
+            values.push((param, value.clone(), at));
             scope.set(&param.name.text, value);
         }
+        let mut watched = self.watch_call(block, &values);
+        if let Some(watched) = &mut watched {
+            self.begin_call(watched);
+        }
+        let value = self.generic_result(index, block, &mut scope);
+        if let Some(watched) = watched {
+            self.end_call(index, watched, &value);
+        }
+        value.map(drop)
+    }
+
+    fn generic_result(&mut self, index: usize, block: &'p Block, scope: &mut Scope) -> Eval<Value> {
+        let hidden = hidden(block.kind);
         let expected = match &block.returns {
-            Some(ty) => Some((ty, self.expected(ty, &scope, hidden)?)),
+            Some(ty) => Some((ty, self.expected(ty, scope, hidden)?)),
             None => None,
         };
-        let value = self.body(&block.body, &mut scope, &block.name.text)?;
-        if let Some((ty, expected)) = expected {
-            let checked = self.check_result(block, ty, &expected, value);
-            if checked.is_err() {
-                self.misdeclared.insert(index);
-            }
-            checked?;
+        let value = self.body(&block.body, scope, &block.name.text)?;
+        let Some((ty, expected)) = expected else {
+            return Ok(value);
+        };
+        let checked = self.check_result(block, ty, &expected, value);
+        if checked.is_err() {
+            self.misdeclared.insert(index);
         }
-        Ok(())
+        checked
     }
 
     /// Top-level values that nothing uses are checked too.
@@ -134,161 +161,6 @@ impl<'p> Cx<'p> {
 
 fn is_axis(ty: &mmh_syntax::ast::Type) -> bool {
     matches!(ty, mmh_syntax::ast::Type::Named { name, axes: None, .. } if matches!(name.text.as_str(), "axis" | "axes"))
-}
-
-/// Re-elaborates every training for every choice; a failure names the variable and what breaks.
-pub(crate) fn check_choices(cx: &mut Cx<'_>, trainings: &[usize]) {
-    let program = cx.program;
-    let found = sites(program);
-    let discrete: Vec<(&Site<'_>, usize)> = found
-        .iter()
-        .filter_map(|s| alternatives(s.space).map(|n| (s, n)))
-        .filter(|(_, n)| *n > 0)
-        .collect();
-    if discrete.is_empty() {
-        return;
-    }
-    // One variable at a time names the culprit; combinations find what only two together break.
-    for (site, count) in &discrete {
-        let verdicts: Vec<Option<Diagnostic>> = (0..*count)
-            .map(|nth| attempt(cx, trainings, &[(site, nth)]))
-            .collect();
-        if cx.is_spent() {
-            return unchecked(cx, site);
-        }
-        if verdicts.iter().any(Option::is_some) {
-            counterexample(cx, site, &verdicts);
-            return;
-        }
-    }
-    let total = discrete
-        .iter()
-        .try_fold(1usize, |product, (_, n)| product.checked_mul(*n));
-    if discrete.len() < 2 || total.is_none_or(|t| t > MOST_COMBINATIONS) {
-        return;
-    }
-    for number in 0..total.unwrap_or(0) {
-        let mut rest = number;
-        let mut picks = Vec::new();
-        for (site, count) in &discrete {
-            picks.push((*site, rest % count));
-            rest /= count;
-        }
-        if cx.is_spent() {
-            return;
-        }
-        if let Some(cause) = attempt(cx, trainings, &picks) {
-            combination(cx, &picks, &cause);
-            return;
-        }
-    }
-}
-
-/// Says that there are more choices than can be tried here.
-fn unchecked(cx: &mut Cx<'_>, site: &Site<'_>) {
-    let message = format!(
-        "from `{}` on, the choices are too many to be tried one by one",
-        site.name
-    );
-    let diagnostic = Diagnostic::warning(Code::LimitTooLarge, message)
-        .at(site.space_loc.source, site.space_loc.span, "")
-        .help("a choice that breaks the model is found when it is drawn; fewer choices are checked before");
-    cx.report(diagnostic);
-}
-
-fn attempt(
-    cx: &mut Cx<'_>,
-    trainings: &[usize],
-    picks: &[(&Site<'_>, usize)],
-) -> Option<Diagnostic> {
-    let mut inner = Cx::new(cx.program, std::mem::take(&mut cx.data));
-    inner.spent = cx.spent;
-    inner.choices = picks.iter().map(|(site, nth)| (site.loc, *nth)).collect();
-    for training in trainings {
-        let _ = inner.purpose(*training, None, Purpose::Step);
-    }
-    cx.data = std::mem::take(&mut inner.data);
-    cx.spent = inner.spent;
-    if cx.is_spent() {
-        return None;
-    }
-    inner.diagnostics.into_iter().find(Diagnostic::is_error)
-}
-
-fn shown(cx: &Cx<'_>, site: &Site<'_>, nth: usize) -> String {
-    match crate::space::alternative(site.space, nth) {
-        Some(crate::space::Alternative::Written(expr)) => cx.text(crate::value::Loc {
-            source: site.loc.source,
-            span: expr.span(),
-        }),
-        Some(crate::space::Alternative::Number(n)) => n.to_string(),
-        None => String::new(),
-    }
-}
-
-fn counterexample(cx: &mut Cx<'_>, site: &Site<'_>, verdicts: &[Option<Diagnostic>]) {
-    let broken = verdicts.iter().filter(|v| v.is_some()).count();
-    let marks: Vec<String> = verdicts
-        .iter()
-        .enumerate()
-        .map(|(nth, v)| {
-            format!(
-                "{} {}",
-                shown(cx, site, nth),
-                if v.is_some() { "✗" } else { "✓" }
-            )
-        })
-        .collect();
-    let verb = if broken == 1 { "breaks" } else { "break" };
-    let count = if broken == 1 {
-        "one".to_string()
-    } else {
-        broken.to_string()
-    };
-    let message = format!(
-        "{count} of {} choices of `{}` {verb} the model: {}",
-        verdicts.len(),
-        site.name,
-        marks.join(" ")
-    );
-    let cause = verdicts.iter().flatten().next();
-    let mut diagnostic = Diagnostic::error(Code::SearchShapeCounterexample, message).at(
-        site.space_loc.source,
-        site.space_loc.span,
-        "",
-    );
-    if let Some(cause) = cause {
-        if let Some(label) = cause.primary() {
-            diagnostic = diagnostic.and(label.source, label.span, cause.message.clone());
-        }
-        diagnostic = diagnostic.help(format!("leave out what breaks: {}", cause.message));
-    }
-    cx.report(diagnostic);
-}
-
-fn combination(cx: &mut Cx<'_>, picks: &[(&Site<'_>, usize)], cause: &Diagnostic) {
-    let values: Vec<String> = picks
-        .iter()
-        .map(|(site, nth)| format!("{} = {}", site.name, shown(cx, site, *nth)))
-        .collect();
-    let message = format!(
-        "these choices together break the model: {} ✗",
-        values.join(", ")
-    );
-    let mut diagnostic = Diagnostic::error(Code::SearchShapeCounterexample, message)
-        .help(format!("leave one of them out: {}", cause.message));
-    for (i, (site, _)) in picks.iter().enumerate() {
-        diagnostic = if i == 0 {
-            diagnostic.at(site.space_loc.source, site.space_loc.span, "")
-        } else {
-            diagnostic.and(
-                site.space_loc.source,
-                site.space_loc.span,
-                "together with this",
-            )
-        };
-    }
-    cx.report(diagnostic);
 }
 
 #[cfg(test)]

@@ -23,8 +23,10 @@ mod figures;
 mod forward;
 mod generic;
 mod kinds;
+mod known;
 mod later;
 mod legacy;
+mod limits;
 mod makes;
 mod metrics;
 mod operators;
@@ -34,11 +36,13 @@ mod poly;
 mod primitives;
 mod program;
 pub mod recipe;
+mod report;
 mod search;
 mod section;
 mod source;
 mod space;
 mod state;
+mod together;
 mod train;
 mod types;
 mod unfold;
@@ -133,6 +137,7 @@ fn elaborate(
     way: &Way,
 ) -> (Checked, u64) {
     let sources = program.sources.clone();
+    diagnostics.extend(limits::exceeded(&program));
     let unread = |d: &Diagnostic| d.code == Code::LimitTooLarge && d.is_error();
     if diagnostics.iter().any(unread) {
         let checked = Checked {
@@ -223,7 +228,7 @@ fn sections<'p>(cx: &mut Cx<'p>, world: &'p dyn World, way: &Way, whole: bool) -
         }
     };
     if every_choice && whole && !cx.diagnostics.iter().any(Diagnostic::is_error) {
-        generic::check_choices(cx, &trainings);
+        together::check_choices(cx, &trainings);
     }
     Sections {
         seed,

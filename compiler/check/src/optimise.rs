@@ -141,13 +141,14 @@ impl<'p> Cx<'p> {
                 );
             };
             let text = path.text();
-            let there = self.state.iter().any(|s| {
+            let there = self.used_parameters().any(|s| {
                 s.path == text
                     || s.path
                         .strip_prefix(&text)
                         .is_some_and(|r| r.starts_with('.'))
             });
-            if !there && !self.state.is_empty() && !self.assumed {
+            let any = self.used_parameters().next().is_some();
+            if !there && any && !self.assumed {
                 return self.no_parameter(&text, loc);
             }
             all.push(text);
@@ -157,7 +158,7 @@ impl<'p> Cx<'p> {
 
     fn no_parameter<T>(&mut self, text: &str, loc: Loc) -> Eval<T> {
         let mut known: Vec<String> = Vec::new();
-        for slot in &self.state {
+        for slot in self.used_parameters() {
             let mut path = String::new();
             for part in slot.path.split('.') {
                 path = if path.is_empty() {

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 const MOST_TERMS: usize = 64;
 
+/// Variables of one size, those of quotients inside it counted.
+const MOST_WEIGHT: usize = 512;
+
 /// A fraction in lowest terms with a positive denominator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ratio {
@@ -116,7 +119,7 @@ impl Poly {
         match terms.as_slice() {
             [] => Self::number(0),
             [(monomial, value)] if monomial.is_empty() => Self(Form::Number(*value)),
-            _ if terms.len() > MOST_TERMS => Self::overflowed(),
+            _ if terms.len() > MOST_TERMS || weight(&terms) > MOST_WEIGHT => Self::overflowed(),
             _ => Self(Form::Sum(Arc::new(terms))),
         }
     }
@@ -271,6 +274,19 @@ impl Poly {
         };
         plain(self) || whole.iter().any(|known| plain(&self.subtract(known)))
     }
+}
+
+fn weight(terms: &[(Monomial, Ratio)]) -> usize {
+    let atoms = terms.iter().flat_map(|(monomial, _)| monomial);
+    atoms
+        .map(|(atom, _)| match atom {
+            Atom::Variable(_) => 1,
+            Atom::Floor(inner) | Atom::Inverse(inner) => match &inner.0 {
+                Form::Number(_) | Form::Overflow => 1,
+                Form::Sum(terms) => 1 + weight(terms),
+            },
+        })
+        .sum()
 }
 
 /// Adds a term to sorted terms; nothing if a coefficient leaves 128 bits.

@@ -1,7 +1,7 @@
 //! The files of a recipe, read and named: what every name of every file declares.
 
 use crate::broken::Broken;
-use crate::core::MOST_DIAGNOSTICS;
+use crate::report::MOST_DIAGNOSTICS;
 use crate::value::Loc;
 use crate::world::{TextFault, World};
 use mmh_diag::{Code, Diagnostic, SourceId, Span, suggest};
@@ -211,14 +211,18 @@ impl Loader<'_> {
                 if self.program.broken.may_declare(from, &name.text) {
                     continue;
                 }
-                let mut known = self.program.names_of(from);
-                known.retain(|known| !is_private(known));
+                if self.diagnostics.len() >= MOST_DIAGNOSTICS {
+                    continue;
+                }
+                let known = self.program.names_of(from);
+                let known = known.filter(|known| !is_private(known));
+                let near = suggest(&name.text, known).map(str::to_owned);
                 let mut diagnostic = Diagnostic::error(
                     Code::NameUnknown,
                     format!("`{}` declares no `{}`", file.value, name.text),
                 )
                 .at(id, name.span, "");
-                if let Some(near) = suggest(&name.text, known.iter().map(String::as_str)) {
+                if let Some(near) = near {
                     diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
                 }
                 self.diagnostics.push(diagnostic);
@@ -366,9 +370,9 @@ impl Program {
     }
 
     /// The names a file declares or uses.
-    pub(crate) fn names_of(&self, source: SourceId) -> Vec<String> {
-        let names = self.names.get(source.0 as usize);
-        names.map_or_else(Vec::new, |names| names.keys().cloned().collect())
+    pub(crate) fn names_of(&self, source: SourceId) -> impl Iterator<Item = &str> {
+        let names = self.names.get(source.0 as usize).into_iter();
+        names.flat_map(|names| names.keys().map(String::as_str))
     }
 
     /// The names of the standard library.

@@ -6,18 +6,26 @@ use crate::expr::Scope;
 use crate::value::{Eval, Loc, Reported, UnitKind, Value};
 use mmh_diag::{Code, Diagnostic, suggest};
 use mmh_syntax::ast::{Expr, Field, Section};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A name that may be called in one place, and its settings.
 pub(crate) type Choice = (&'static str, &'static [&'static str]);
 
 /// The settings of a section, each once.
 pub(crate) struct Settings<'p> {
-    pub(crate) fields: Vec<&'p Field>,
+    pub(crate) fields: BTreeMap<&'p str, &'p Field>,
 }
 
 impl<'p> Settings<'p> {
+    /// All of them, in the order written.
+    pub(crate) fn in_order(&self) -> Vec<&'p Field> {
+        let mut fields: Vec<&'p Field> = self.fields.values().copied().collect();
+        fields.sort_by_key(|field| field.span.start);
+        fields
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<&'p Field> {
-        self.fields.iter().copied().find(|f| f.name.text == name)
+        self.fields.get(name).copied()
     }
 }
 
@@ -29,9 +37,10 @@ impl<'p> Cx<'p> {
         owner: &str,
         known: &[&str],
     ) -> Settings<'p> {
-        let mut fields: Vec<&'p Field> = Vec::new();
+        let mut fields: BTreeMap<&'p str, &'p Field> = BTreeMap::new();
+        let allowed: BTreeSet<&str> = known.iter().copied().collect();
         for field in &section.fields {
-            if let Some(first) = fields.iter().find(|f| f.name.text == field.name.text) {
+            if let Some(first) = fields.get(field.name.text.as_str()) {
                 let diagnostic = Diagnostic::error(
                     Code::SettingDuplicate,
                     format!("`{}` is given twice", field.name.text),
@@ -40,9 +49,9 @@ impl<'p> Cx<'p> {
                 .and(self.source, first.name.span, "first here")
                 .help("leave one away");
                 self.report(diagnostic);
-            } else if known.contains(&field.name.text.as_str()) {
-                fields.push(field);
-            } else {
+            } else if allowed.contains(field.name.text.as_str()) {
+                fields.insert(&field.name.text, field);
+            } else if !self.is_full() {
                 self.unknown_field(owner, field, known);
             }
         }

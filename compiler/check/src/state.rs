@@ -74,6 +74,7 @@ impl<'p> Cx<'p> {
     ) -> Eval<(Tensor, usize)> {
         let shape = self.shape(&dims)?;
         if let Some(&slot) = self.state_index.get(path) {
+            self.used.insert(slot);
             let id = self.state_values.get(slot).copied().unwrap_or(ValueId(0));
             let known = self.state.get(slot).map(|s| s.ty.shape.clone());
             if known != Some(shape) && self.emit {
@@ -105,9 +106,16 @@ impl<'p> Cx<'p> {
             ty: Type::f32(shape),
             init,
         });
+        self.used.insert(slot);
         self.state_values.push(value.id);
         self.state_index.insert(path.to_string(), slot);
         Ok((value, slot))
+    }
+
+    /// The parameters that were used.
+    pub(crate) fn used_parameters(&self) -> impl Iterator<Item = &StateDecl> {
+        let slots = self.used.iter().filter_map(|slot| self.state.get(*slot));
+        slots.filter(|slot| slot.role == Role::Parameter)
     }
 
     /// The key of the random site that stands here.

@@ -47,7 +47,13 @@ impl<'p> Cx<'p> {
 
     pub(crate) fn quiet_settings(section: &'p Section) -> Settings<'p> {
         Settings {
-            fields: section.fields.iter().collect(),
+            // Of two of one name the first counts.
+            fields: section
+                .fields
+                .iter()
+                .rev()
+                .map(|field| (field.name.text.as_str(), field))
+                .collect(),
         }
     }
 
@@ -84,16 +90,15 @@ impl<'p> Cx<'p> {
             Code::TrainNoLength,
             length_help,
         );
+        self.assumed = rows.is_err() || loss_field.is_err();
         if let Ok((rows, ..)) = &rows {
             self.mode = Mode::Training;
+            self.used.clear();
             let scope = self.forward_scope(&name, &settings, rows, loss_field.is_ok());
             if loss_field.is_ok()
                 && self.loss_value(&settings, &scope).is_ok()
                 && !self.assumed
-                && self
-                    .state
-                    .iter()
-                    .all(|s| s.role != mmh_ir::plan::Role::Parameter)
+                && self.used_parameters().next().is_none()
             {
                 let at = settings.get("loss").map_or(span, |f| f.value.span());
                 let _: Eval<()> = self.fail_at(

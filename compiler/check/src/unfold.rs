@@ -6,13 +6,14 @@ use crate::expr::Scope;
 use crate::value::{Block, Callee, Eval, Loc, Reported, Tensor, Value};
 use mmh_diag::{Code, Diagnostic, SourceId};
 use mmh_syntax::ast::{BlockKind, Body, Expr, Param, Type};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Blocks inside each other.
 const MOST_FRAMES: usize = 64;
 
 /// The name that paths have for a block: the one it had before it was renamed, if it says so.
-fn old_name(block: &mmh_syntax::ast::Block) -> &str {
+pub(crate) fn old_name(block: &mmh_syntax::ast::Block) -> &str {
     block
         .key
         .as_ref()
@@ -44,8 +45,21 @@ impl<'p> Cx<'p> {
                 "let blocks contain fewer others; `repeat(n, block)` puts them one behind another",
             );
         }
+        // Names and paths of its own cost as much as some steps.
+        self.spent += 4;
+        self.work += 2;
         let mut scope = Scope::default();
         let arguments = self.arguments(block, source, bound);
+        let mut watched = match &arguments {
+            Ok(values) => self.watch_call(block, values),
+            Err(Reported) => None,
+        };
+        if let Some(watched) = &mut watched {
+            if let Some(known) = self.known_call(index, watched) {
+                return Ok(known);
+            }
+            self.begin_call(watched);
+        }
         let call = self
             .here
             .last()
@@ -76,6 +90,9 @@ impl<'p> Cx<'p> {
         }
         self.frames.pop();
         self.source = before;
+        if let Some(watched) = watched {
+            self.end_call(index, watched, &value);
+        }
         value
     }
 
@@ -257,9 +274,9 @@ impl<'p> Cx<'p> {
     }
 
     pub(crate) fn body(&mut self, body: &'p Body, scope: &mut Scope, owner: &str) -> Eval<Value> {
-        let mut locals: Vec<&str> = Vec::new();
+        let mut locals: BTreeSet<&str> = BTreeSet::new();
         for local in &body.locals {
-            if locals.contains(&local.name.text.as_str()) {
+            if !locals.insert(&local.name.text) {
                 let _: Eval<()> = self.fail_at(
                     Code::NameDuplicate,
                     local.name.span,
@@ -267,8 +284,7 @@ impl<'p> Cx<'p> {
                     "give one of them another name",
                 );
             }
-            locals.push(&local.name.text);
-            let single = self.makers(&local.value, scope) == 1;
+            let single = self.makers_in(&local.value, scope) == 1;
             if single && let Some(place) = self.places.last_mut() {
                 place.pinned = Some(
                     local

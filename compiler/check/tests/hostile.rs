@@ -226,7 +226,215 @@ fn texts() -> Vec<(&'static str, String, Wanted)> {
         format!("{head}{}", block("b", "x |> repeat(1e12, relu)")),
         Anything,
     ));
-    all.push(("blocks that double", doubling(60), limit()));
+    all.push(("blocks that double, uncalled", doubling(60), Nothing));
+    let called = "model net(image: f32[batch, feature = 64]) -> f32[batch, feature = 64] {\n  image |> b60\n}\n";
+    all.push(("blocks that double", doubling(60) + called, limit()));
+    for (name, text) in many() {
+        let wanted = match name.contains("choices") {
+            true => limit(),
+            false => Anything,
+        };
+        all.push((name, text, wanted));
+    }
+    all
+}
+
+/// `each(0)`, `each(1)` and so on, as many as a file holds.
+fn full(head: &str, each: impl Fn(usize) -> String, tail: &str) -> String {
+    let mut text = format!("mmh 1\n{head}");
+    let room = (1 << 20) - tail.len() - 100;
+    for number in 0.. {
+        let part = each(number);
+        if text.len() + part.len() > room {
+            break;
+        }
+        text.push_str(&part);
+    }
+    text + tail
+}
+
+/// Files filled with many of one thing.
+fn many() -> Vec<(&'static str, String)> {
+    let before = |number: usize| number.saturating_sub(1);
+    let digits = r#"
+data digits {
+  source = csv("data/digits.csv")
+  image: f32[pixel = 64] = source.pixels
+  label: class[10] = source.digit
+}
+"#;
+    let train = r#"
+train fit {
+  rows = digits.train |> batch(64)
+  loss = cross_entropy(net(rows.image), rows.label)
+  optimize = sgd(lr = 0.1)
+  length = 3 steps
+}
+"#;
+    let head = |body: &str| {
+        format!(
+            "seed 1\n{digits}model net(image: f32[batch, pixel = 64]) -> f32[batch, class = 10] {{\n  {body}\n}}\n"
+        )
+    };
+    let mut all = Vec::new();
+    let mut add = |name, text: String| all.push((name, text));
+    let leaning = |n: usize| block(&format!("b{n}"), &format!("x |> b{}", before(n)));
+    add("blocks that lean on the one before", full("", leaning, ""));
+    let leaning = |n: usize| block(&format!("b{n}"), &format!("x |> b{}", n + 1));
+    add("blocks that lean on the one behind", full("", leaning, ""));
+    let unknown = |n: usize| block(&format!("b{n}"), "x |> rleu");
+    add("blocks with an unknown step", full("", unknown, ""));
+    let unknown = |n: usize| format!("let a{n} = b{n}\n");
+    add("values that are unknown", full("", unknown, ""));
+    add(
+        "values that lean on the one before",
+        full("", |n| format!("let a{n} = a{} + 1\n", before(n)), ""),
+    );
+    add(
+        "values that lean on the one behind",
+        full("", |n| format!("let a{n} = a{} + 1\n", n + 1), ""),
+    );
+    add(
+        "values that grow",
+        full(
+            "let a0 = 3\n",
+            |n| format!("let a{} = a{n} * a{n}\n", n + 1),
+            "",
+        ),
+    );
+    add("one name for all", full("", |_| "let a = 1\n".into(), ""));
+    let body = |each: &dyn Fn(usize) -> String| {
+        full(
+            "block b(x: f32[batch, feature]) -> like x {\n",
+            each,
+            "  x\n}\n",
+        )
+    };
+    add(
+        "names in a body that lean on the one before",
+        body(&|n| format!("let a{} = a{n}\n", n + 1)).replacen("a0", "x", 1),
+    );
+    add(
+        "names in a body that lean on the first",
+        body(&|n| format!("let a{n} = x + {n}\n")),
+    );
+    add("one name in a body", body(&|_| "let a = x\n".into()));
+    add(
+        "unknown names in a body",
+        body(&|n| format!("let a{n} = c{n}\n")),
+    );
+    add(
+        "a long flow",
+        full(
+            "block b(x: f32[batch, feature]) -> like x {\n  x\n",
+            |_| "|> relu\n".into(),
+            "}\n",
+        ),
+    );
+    add("a long sum", full("let a = 1\n", |_| "+ 1\n".into(), ""));
+    add(
+        "a long list",
+        full("let a = [1\n", |_| ", 1\n".into(), "]\n"),
+    );
+    add(
+        "many axes",
+        full(
+            "block b(x: f32[batch\n",
+            |n| format!(", a{n}\n"),
+            "]) -> like x { x |> flatten(into = b) }\n",
+        ),
+    );
+    add(
+        "many parameters",
+        full(
+            "block b(x: f32[batch]\n",
+            |n| format!(", a{n}: int = {n}\n"),
+            ") -> like x { x }\n",
+        ),
+    );
+    add(
+        "many unknown arguments",
+        full("let a = dropout(1\n", |n| format!(", a{n} = 1\n"), ")\n"),
+    );
+    add(
+        "many unknown settings",
+        full("train t {\n", |n| format!("a{n} = 1\n"), "}\n"),
+    );
+    add(
+        "one setting many times",
+        full("train t {\n", |_| "length = 1\n".into(), "}\n"),
+    );
+    add(
+        "many columns",
+        full(
+            "data d {\nsource = csv(\"data/digits.csv\")\n",
+            |n| format!("a{n}: f32 = source.digit\n"),
+            "}\n",
+        ),
+    );
+    add(
+        "many unknown columns",
+        full(
+            "data d {\nsource = csv(\"data/digits.csv\")\n",
+            |n| format!("a{n}: f32 = source.dogit\n"),
+            "}\n",
+        ),
+    );
+    add(
+        "many trainings of one model",
+        full(
+            &head("image |> linear(class = 10)"),
+            |n| train.replace("fit", &format!("fit{n}")),
+            "",
+        ),
+    );
+    let fed = |n: usize| {
+        format!(
+            "evaluate e{n} {{\n model = fit.last\n rows = digits.train\n metrics = [accuracy]\n}}\n"
+        )
+    };
+    add(
+        "many evaluations of a deep model",
+        full(
+            &(head("image |> linear(feature = 64) |> repeat(500, layer) |> linear(class = 10)")
+                + &block("layer", "x |> linear(feature = feature)")
+                + train),
+            fed,
+            "",
+        ),
+    );
+    let wide = |n: usize| format!("let a{n} = 1 ~ choice(1, 2, 3)\n");
+    add(
+        "many choices",
+        full(&(head("image |> linear(class = 10)") + train), wide, ""),
+    );
+    let sum = |n: usize| format!("let a{n} = 1 ~ choice(1, 2, 3)\n");
+    let used: Vec<String> = (0..400)
+        .map(|n| format!("|> linear(hidden = 8 * a{n})\n"))
+        .collect();
+    let small: String = (0..400).map(sum).collect();
+    add(
+        "a product of choices",
+        format!(
+            "mmh 1\n{}{train}{small}",
+            head(&format!("image {} |> linear(class = 10)", used.concat()))
+        ),
+    );
+    let floors: Vec<String> = (0..40)
+        .map(|n| format!("let a{} = (a{n}//2) * (a{n}//3)\n", n + 1))
+        .collect();
+    add(
+        "sizes inside each other",
+        format!(
+            "mmh 1\nblock b(x: f32[batch, feature]) -> f32[batch, feature = 1] {{\nlet a0 = feature\n{}\nx |> linear(feature = a40)\n}}\n",
+            floors.concat()
+        ),
+    );
+    let imports = |n: usize| format!("a{n}\n");
+    add(
+        "many names of a file",
+        full("use \"digits.mmh\" {\n", imports, "}\n"),
+    );
     all
 }
 

@@ -23,7 +23,10 @@ fn scalar_or<'p>(
             let v = cx.float_of(Value::Size(p), loc, "x")?;
             Ok(Value::Float(known(v)))
         }
-        Some((Value::Size(_) | Value::Unknown, _)) => Ok(Value::Unknown),
+        Some((Value::Size(_) | Value::Unknown, _)) => {
+            cx.asked = true;
+            Ok(Value::Unknown)
+        }
         Some((Value::Float(v), _)) => Ok(Value::Float(known(v))),
         _ => {
             let tensor = cx.float_tensor(bound, "x")?;

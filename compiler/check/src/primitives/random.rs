@@ -57,6 +57,7 @@ fn nonce(cx: &mut Cx<'_>, bound: &Bound<'_, '_>) -> Eval<Tensor> {
         let batch = cx.batch_dim();
         return cx.input(Input::Rows, DType::I32, vec![batch]);
     }
+    cx.asked = true;
     if cx.mode == Mode::Evaluation && !cx.generic {
         return cx.fail(
             Code::RandomOutsideTraining,

@@ -111,7 +111,10 @@ pub(super) fn small<'p>(
     let size = cx.size_arg(bound, name, default)?;
     match size.integer() {
         Some(n) if (1..=4096).contains(&n) => Ok(size),
-        None if cx.generic => Ok(size),
+        None if cx.generic => {
+            cx.asked = true;
+            Ok(size)
+        }
         _ => {
             let loc = bound.get(name).map_or(bound.loc, Given::loc);
             cx.fail(
