@@ -2,7 +2,9 @@
 
 mod draws;
 mod faults;
+mod logs;
 mod outputs;
+mod prefix;
 mod proof;
 mod resume;
 mod search;

@@ -106,6 +106,7 @@ codes! {
     RunFile "run" "file" "a file of the run folder cannot be read or written";
     RunDamaged "run" "damaged" "a file of the run folder is damaged";
     RunBusy "run" "busy" "another process runs in the folder";
+    RunLog "run" "log" "another program cannot be told of a run";
     RunInterrupted "run" "interrupted" "the run was asked to end";
     RunProofsDiffer "run" "proofs-differ" "two proofs of a run do not agree";
     RunRequest "run" "request" "what was asked of a model does not fit it";

@@ -144,6 +144,9 @@ pub(crate) struct RunArgs {
     /// With `--isolate process`: end a trial that takes longer; it is tried again alone, then the search ends
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) trial_timeout: Option<f64>,
+    /// Log to other programs as well: `tensorboard=DIR` or `mlflow=http://HOST:PORT`; may be given several times
+    #[arg(long = "log", value_name = "PROGRAM=PLACE", value_parser = log_target)]
+    pub(crate) log: Vec<LogTarget>,
     /// Go on from the last good step in the run folder
     #[arg(long)]
     pub(crate) resume: bool,
@@ -156,6 +159,15 @@ pub(crate) struct RunArgs {
     /// Print the result as one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Another program that is told of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LogTarget {
+    /// TensorBoard's event files in a folder.
+    TensorBoard(PathBuf),
+    /// An MLflow server.
+    MlFlow(String),
 }
 
 /// How workers of a search are kept apart.
@@ -607,6 +619,16 @@ fn temperature(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value >= 0.0 => Ok(value),
         _ => Err("a temperature is a number from 0".to_owned()),
+    }
+}
+
+fn log_target(text: &str) -> Result<LogTarget, String> {
+    match text.split_once('=') {
+        Some(("tensorboard", folder)) if !folder.is_empty() => {
+            Ok(LogTarget::TensorBoard(folder.into()))
+        }
+        Some(("mlflow", url)) if !url.is_empty() => Ok(LogTarget::MlFlow(url.to_owned())),
+        _ => Err("write `tensorboard=DIR` or `mlflow=http://HOST:PORT`".to_owned()),
     }
 }
 

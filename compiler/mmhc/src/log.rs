@@ -99,6 +99,15 @@ fn words(line: &Line, all: bool) -> Option<String> {
         Event::Resume { training, step, .. } => {
             format!("{}: goes on after {step} steps", shown(training))
         }
+        Event::Taken {
+            training,
+            step,
+            plan_hash,
+            ..
+        } => {
+            let (of, from) = (shown(training), short(plan_hash));
+            format!("{of}: takes {step} steps from the run of plan {from}, which begins alike")
+        }
         Event::State {
             training,
             step,

@@ -32,6 +32,7 @@ mod keys;
 mod legacy;
 mod lock;
 mod log;
+mod logs;
 mod lsp;
 mod new;
 mod not_yet;

@@ -3,6 +3,7 @@
 use crate::args::{Isolate, RunArgs};
 use crate::findings::Finding;
 use crate::front::{self, Checked};
+use crate::logs::{About, Both, Logs};
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::profile::Profile;
 use crate::progress::Progress;
@@ -71,9 +72,21 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         diagnose: Some(Arc::new(Tracer)),
         ..Options::default()
     };
+    let name = project(&args.recipe);
+    let mut logs = Logs::open(&args.log, &name, json)?;
     let mut progress = Progress::new();
-    let ended = Session::new(&plan, &checked.world.folder, &*device, options)
-        .and_then(|session| session.run(&mut progress));
+    let session = Session::new(&plan, &checked.world.folder, &*device, options);
+    logs.begin(&About {
+        name,
+        trial: None,
+        settings: args.set.clone(),
+        tags: vec![
+            ("recipe_hash".to_owned(), plan.recipe_hash.clone()),
+            ("plan_hash".to_owned(), plan.hash()),
+        ],
+    });
+    let ended = session.and_then(|session| session.run(&mut Both(&mut progress, &mut logs)));
+    logs.end(ended.is_ok());
     progress.clear();
     let summary = ended.map_err(|failure| failed(&failure, &checked, recipe, json))?;
     system::tell(&words(&summary));
@@ -91,11 +104,19 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
 }
 
 fn default_out(recipe: &Path) -> PathBuf {
-    let name = match recipe.as_os_str() == "-" {
-        true => "stdin".into(),
-        false => recipe.file_stem().unwrap_or_default().to_os_string(),
-    };
-    Path::new("runs").join(name)
+    Path::new("runs").join(project(recipe))
+}
+
+/// What a recipe is called: its file's name.
+pub(crate) fn project(recipe: &Path) -> String {
+    match recipe.as_os_str() == "-" {
+        true => "stdin".to_owned(),
+        false => recipe
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
+    }
 }
 
 /// Whether a run may be written there: nothing is there, or only a run.

@@ -47,6 +47,18 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         checkpoint: Option<String>,
     },
+    /// The first steps of a training were taken from another run, whose plan differs from this one's after them alone. The
+    /// lines up to the next checkpoint are that run's.
+    Taken {
+        /// Declared name.
+        training: String,
+        /// Steps that were taken.
+        step: u64,
+        /// Hash of that run's plan.
+        plan_hash: String,
+        /// blake3 of its checkpoint.
+        checkpoint: String,
+    },
     /// The state of a training at a step that the plan decides: see [`crate::trail`]. Hashes are 64 hex digits.
     State {
         /// Declared name.

@@ -15,6 +15,7 @@
 //! | `evaluate`, `predict`, `probe` | metrics, what a model says, single values of single rows |
 //! | `folder`, `files`, `journal`, `checkpoint`, `record` | what is written, and how it stays whole |
 //! | `trail`, `state_hash`, `merkle` | hashes of the state as a training goes on |
+//! | `prefix` | first steps that another run has done already |
 //! | `study` | the folder and the journal of a search |
 //! | `audit` | whether a folder is whole, the state after each step |
 //! | `proof` | hashes of states and of single values, for another machine to compare |
@@ -46,6 +47,7 @@ pub mod model;
 pub mod observe;
 pub mod pack;
 pub mod predict;
+pub mod prefix;
 pub mod probe;
 pub mod proof;
 mod read;

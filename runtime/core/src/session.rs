@@ -10,6 +10,7 @@ use crate::journal::{Event, now};
 use crate::model::{Entry, entries, from_safetensors, model_hash, to_safetensors};
 use crate::observe::{Diagnose, Observer};
 use crate::predict::{STATISTICS, statistics_to_json};
+use crate::prefix::Heir;
 use crate::proof::{ValueHash, values};
 use crate::record::{Recorder, Target};
 use crate::report::report;
@@ -41,6 +42,8 @@ pub struct Options {
     pub limit: Option<Limit>,
     /// Longest time between checkpoints in seconds; `None` leaves them to the plan.
     pub checkpoint_seconds: Option<f64>,
+    /// A run folder whose training may begin like this one's: a fresh folder takes its first steps from there.
+    pub donor: Option<PathBuf>,
     /// The recipe's text, stored in the folder.
     pub recipe: RecipeText,
     /// How files are written.
@@ -59,6 +62,7 @@ impl Default for Options {
             resume: false,
             limit: None,
             checkpoint_seconds: Some(10.0),
+            donor: None,
             recipe: RecipeText::default(),
             files: Arc::new(Disk),
             cancel: Arc::new(AtomicBool::new(false)),
@@ -268,8 +272,26 @@ impl<'a> Session<'a> {
         let files = Arc::clone(&folder.files);
         let place = checkpoint_folder(&folder.path, number, &training.name);
         let store = Store::new(&*files, &place, &self.plan_hash, training);
-        let progress = self.progress(folder, &place, &store, training, job.end, further)?;
         let mut trail = self.trail(training);
+        let taken = match &self.options.donor {
+            Some(donor) if folder.lines.is_empty() => {
+                let data_hash = data_hash(&self.data);
+                let mut heir = Heir {
+                    plan: self.plan,
+                    number,
+                    training,
+                    data_hash: &data_hash,
+                    end: job.end,
+                    trail: &mut trail,
+                };
+                heir.take(donor, folder, &store)?
+            }
+            Some(_) | None => None,
+        };
+        let progress = match taken {
+            Some(progress) => progress,
+            None => self.progress(folder, &place, &store, training, job.end, further)?,
+        };
         trail
             .restore(&folder.lines, &training.name, progress.step)
             .map_err(|reason| RunFailure::Damaged {

@@ -6,16 +6,19 @@
 use super::failure_of;
 use super::figures::{figures, measures};
 use super::show::Board;
-use super::trained::{Order, Trained, absolute, bits, number};
+use super::trained::{Order, Trained, absolute, bits, number, within};
 use super::trials::{Instance, Trials};
 use super::workers::{Crew, Done, MakeDevice, Task, start};
 use crate::args::RunArgs;
 use crate::outcome::Failure;
+use mmh_check::recipe::Search;
 use mmh_runtime::RunFailure;
+use mmh_runtime::prefix::prefix_hash;
 use mmh_runtime::study::{Stored, StudyEvent, StudyFolder};
 use mmh_search::{Job, Outcome, Study};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -41,6 +44,15 @@ enum Next {
     Run(Task),
 }
 
+/// What a trial need not compute.
+enum Inherited {
+    Nothing,
+    /// All: this is what it comes to.
+    Result(Reached),
+    /// The first steps, of which this run folder holds some.
+    Steps(PathBuf),
+}
+
 /// A search at work.
 pub(crate) struct Conductor<'a> {
     args: &'a RunArgs,
@@ -56,8 +68,10 @@ pub(crate) struct Conductor<'a> {
     /// What is known of plans, by hash and rung.
     known: BTreeMap<(String, usize), Reached>,
     curves: BTreeMap<usize, Curve>,
-    /// Jobs at work, with the hash of their plan.
-    flying: BTreeMap<Job, String>,
+    /// Jobs at work, with their recipes.
+    flying: BTreeMap<Job, Arc<Instance>>,
+    /// Trials that differ in their length and schedule alone, by what they have in common.
+    kin: BTreeMap<String, BTreeSet<usize>>,
     /// Jobs that failed once and wait to be tried alone.
     failed: BTreeSet<Job>,
     /// The one of them that is tried alone now.
@@ -86,6 +100,7 @@ impl<'a> Conductor<'a> {
             known: BTreeMap::new(),
             curves: BTreeMap::new(),
             flying: BTreeMap::new(),
+            kin: BTreeMap::new(),
             failed: BTreeSet::new(),
             alone: None,
         }
@@ -345,16 +360,29 @@ impl<'a> Conductor<'a> {
         if let Some(reached) = self.known.get(&(hash.clone(), job.rung)) {
             return Ok(Next::Known(hash, reached.clone()));
         }
-        if self.flying.values().any(|flying| *flying == hash) {
+        // Two that begin alike are not trained at once: the second takes from the first.
+        if self
+            .flying
+            .values()
+            .any(|flying| flying.kin == instance.kin)
+        {
             return Ok(Next::Wait);
         }
+        drop(trials);
+        let donor = match self.inherit(job, &instance)? {
+            Inherited::Result(reached) => return Ok(Next::Known(hash, reached)),
+            Inherited::Steps(donor) => Some(donor),
+            Inherited::Nothing => None,
+        };
+        let trials = self.trials.borrow();
         self.alone = first;
-        self.flying.insert(job, hash);
+        self.flying.insert(job, Arc::clone(&instance));
         let search = trials.search();
         let order = Order {
             training: search.training,
             place: absolute(&self.folder.trial(&instance.plan_hash)),
             end: instance.end(search, job.rung, self.args.limit),
+            donor: donor.map(|donor| absolute(&donor)),
             measures: measures(&search.figures),
         };
         Ok(Next::Run(Task {
@@ -364,6 +392,35 @@ impl<'a> Conductor<'a> {
             cancel: Arc::clone(&self.cancel),
             instance,
         }))
+    }
+
+    /// What a trial gets of those that begin like it: its result, where one went as far; else the folder of the one that came
+    /// furthest.
+    fn inherit(&mut self, job: Job, instance: &Arc<Instance>) -> Result<Inherited, Failure> {
+        let kin = self.kin.entry(instance.kin.clone()).or_default();
+        let others: Vec<usize> = kin.iter().copied().collect();
+        kin.insert(job.trial);
+        let (mut furthest, mut donor) = (0, None);
+        for trial in others {
+            let other = self.trials.borrow_mut().instance(&self.study, trial)?;
+            let trials = self.trials.borrow();
+            let search = trials.search();
+            let end = instance.end(search, job.rung, self.args.limit);
+            for rung in 0..search.spec.rungs {
+                let Some(reached) = self.known.get(&(other.plan_hash.clone(), rung)) else {
+                    continue;
+                };
+                let went = other.end(search, rung, self.args.limit);
+                if let Some(reached) = inherited(search, instance, &other, reached, end, went) {
+                    return Ok(Inherited::Result(reached));
+                }
+                if went > furthest && matches!(reached.outcome, Outcome::Value(_)) {
+                    (furthest, donor) = (went, Some(self.folder.trial(&other.plan_hash)));
+                }
+            }
+        }
+        let donor = donor.filter(|donor| donor.join("journal").exists());
+        Ok(donor.map_or(Inherited::Nothing, Inherited::Steps))
     }
 
     /// The figures of a trial that was trained, in the order of the search.
@@ -424,6 +481,37 @@ impl<'a> Conductor<'a> {
             }
         }
     }
+}
+
+/// The result of a trial after `end` steps, out of what one that begins alike came to after `went`.
+fn inherited(
+    search: &Search,
+    instance: &Instance,
+    other: &Instance,
+    reached: &Reached,
+    end: u64,
+    went: u64,
+) -> Option<Reached> {
+    let alike = |steps| {
+        let [own, theirs] =
+            [instance, other].map(|it| prefix_hash(&it.plan, search.training, steps));
+        own == theirs
+    };
+    if let Outcome::Diverged { step } = reached.outcome {
+        return (step < end && alike(step + 1)).then(|| reached.clone());
+    }
+    let training = instance.plan.trainings.get(search.training)?;
+    if went < end || !measures(&search.figures).is_empty() || !alike(end) {
+        return None;
+    }
+    let watch = training.watch.as_ref()?;
+    let (value, curve) = within(&reached.curve, watch, training.steps, end)?;
+    let mut all = figures(search, instance, value, &[]).into_iter();
+    Some(Reached {
+        outcome: Outcome::Value(all.next()?),
+        others: all.collect(),
+        curve,
+    })
 }
 
 fn stored(outcome: Outcome) -> Stored {

@@ -20,6 +20,7 @@ pub(crate) use show::space;
 use crate::args::{DeviceArgs, RunArgs};
 use crate::findings::Finding;
 use crate::front::Checked;
+use crate::logs::{About, Logs};
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::progress::Progress;
 use crate::{device, run, system};
@@ -56,6 +57,7 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
     let failed = |failure: RunFailure| failure_of(&failure, json);
     // Asked for here so that a device that is not there is said before anything runs.
     let own = device::choose(&args.device, None, json)?;
+    let mut logs = Logs::open(&args.log, &run::project(&args.recipe), json)?;
     let cancel = run::cancel_on_signal();
     let start = StudyEvent::Start {
         edition: EDITION,
@@ -128,6 +130,7 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
     let adopted = folder.adopt(&place, &instance.texts, &metrics, &report);
     adopted.map_err(failed)?;
     finish(&mut folder, &searched, best, &summary).map_err(failed)?;
+    searched.log(&mut logs, &summary);
     say(&summary, &searched, best, value, account, json);
     Ok(())
 }
@@ -205,6 +208,60 @@ impl Searched<'_> {
             fields.insert("front".to_owned(), self.front());
         }
         account
+    }
+
+    /// Tells other programs of the search and of each of its trials.
+    fn log(&self, logs: &mut Logs, summary: &RunSummary) {
+        if !logs.is_on() {
+            return;
+        }
+        let hash = |name: &str, hash: &str| (name.to_owned(), hash.to_owned());
+        logs.begin(&About {
+            name: self.search.name.clone(),
+            tags: vec![
+                hash("recipe_hash", &summary.recipe_hash),
+                hash("study_hash", &self.study.hash()),
+                hash("model_hash", &summary.model_hash),
+            ],
+            ..About::default()
+        });
+        let objectives = &self.study.spec().objectives;
+        let figures = |trial: usize| {
+            let first = self.study.last_value(trial).map(|(_, value)| vec![value]);
+            self.study.figures(trial).or(first).unwrap_or_default()
+        };
+        for trial in 0..self.study.trials().len() {
+            for (objective, figure) in objectives.iter().zip(figures(trial)) {
+                logs.scalar(format!("trials/{}", objective.name), trial as u64, figure);
+            }
+        }
+        logs.end(true);
+        for trial in 0..self.study.trials().len() {
+            let settings = self.settings.get(trial).into_iter().flatten();
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            logs.begin(&About {
+                name: self.search.name.clone(),
+                trial: Some(trial + 1),
+                settings: settings
+                    .map(|(name, value)| (name.clone(), text(value)))
+                    .collect(),
+                ..About::default()
+            });
+            let curve = self
+                .curves
+                .get(&trial)
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            for (step, value) in curve {
+                logs.scalar("watch".to_owned(), *step, *value);
+            }
+            let last = curve.last().map_or(0, |(step, _)| *step);
+            for (objective, figure) in objectives.iter().zip(figures(trial)) {
+                logs.scalar(format!("figure/{}", objective.name), last, figure);
+            }
+            let status = self.study.status(trial);
+            logs.end(matches!(status, Status::Finished | Status::Stopped));
+        }
     }
 
     /// The trials that no other one beats in every figure.

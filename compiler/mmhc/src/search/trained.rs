@@ -26,6 +26,8 @@ pub(crate) struct Order {
     pub(crate) place: PathBuf,
     /// Steps after which it ends.
     pub(crate) end: u64,
+    /// The run folder of a trial that begins like this one.
+    pub(crate) donor: Option<PathBuf>,
     /// Evaluations and metrics to measure there.
     pub(crate) measures: Vec<(String, String)>,
 }
@@ -56,6 +58,7 @@ pub(crate) fn train(
             out: Some(order.place.clone()),
             resume: true,
             limit: Some(Limit::Steps(order.end)),
+            donor: order.donor.clone(),
             recipe: recipe.clone(),
             cancel: Arc::clone(cancel),
             ..Options::default()
@@ -103,6 +106,24 @@ fn to_rung(order: &Order, plan: &Plan, session: &Session<'_>) -> Result<Trained,
         measured,
         curve,
     })
+}
+
+/// What a training of `steps` steps measures up to step `end`, if a curve of one that begins alike and went as far has it all:
+/// the figures, and the best of them. Nothing where it measures at a place of its own.
+pub(crate) fn within(
+    curve: &[(u64, f64)],
+    watch: &Watch,
+    steps: u64,
+    end: u64,
+) -> Option<(f64, Vec<(u64, f64)>)> {
+    let every = watch.every.max(1);
+    if end >= steps && !steps.is_multiple_of(every) {
+        return None;
+    }
+    let counts = |at: &&(u64, f64)| at.0 <= end && at.0.is_multiple_of(every);
+    let within: Vec<(u64, f64)> = curve.iter().filter(counts).copied().collect();
+    let value = best(&within, Some(watch));
+    (!within.is_empty()).then_some((value, within))
 }
 
 /// What was measured up to step `end`, where the recipe measures or at the end itself.

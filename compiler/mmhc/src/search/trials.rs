@@ -11,6 +11,7 @@ use mmh_check::{
 };
 use mmh_ir::Plan;
 use mmh_ir::plan::SplitPlan;
+use mmh_runtime::prefix::prefix_hash;
 use mmh_runtime::{Dataset, Limit, RecipeText, load_data};
 use mmh_search::{Point, Study};
 use serde_json::{Map, Value};
@@ -26,6 +27,8 @@ pub(crate) struct Instance {
     pub(crate) texts: RecipeText,
     /// Bytes of state and of the largest program, where the search asks for them.
     pub(crate) bytes: u64,
+    /// What its training has in common with trainings that differ from it in their length and schedule alone.
+    pub(crate) kin: String,
     /// Whether the recipe's constraint holds.
     pub(crate) holds: bool,
 }
@@ -139,6 +142,8 @@ impl<'a> Trials<'a> {
             .collect();
         Ok(Instance {
             plan_hash: plan.hash(),
+            kin: prefix_hash(&plan, self.search.training, 0)
+                .map_or(String::new(), |hash| hash.to_hex().to_string()),
             bytes: match self.counts_bytes() {
                 true => bytes(&plan, self.search.training),
                 false => 0,

@@ -284,6 +284,7 @@ fn key(event: &Event, of: &str) -> Option<(u8, u64)> {
         Event::Watch { training, step, .. } => (training, 2, step),
         Event::Start { .. }
         | Event::Resume { .. }
+        | Event::Taken { .. }
         | Event::Checkpoint { .. }
         | Event::NotFinite { .. }
         | Event::End { .. } => return None,

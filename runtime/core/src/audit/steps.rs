@@ -162,6 +162,7 @@ fn names(found: &mut Examined, trainings: &[Training]) {
     for line in &found.lines {
         let name = match &line.entry {
             Event::Resume { training, .. }
+            | Event::Taken { training, .. }
             | Event::State { training, .. }
             | Event::Epoch { training, .. }
             | Event::Watch { training, .. }
