@@ -1,14 +1,10 @@
 //! The golden hashes from a graphics processor, or from a processor that plays one; and from a run that lost it half-way.
 
 use crate::support::{self, Place, examples, skip};
-use crate::{collect_mnist, golden, tiny};
+use crate::{CACHE, collect_mnist, golden, tiny};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-
-/// Where `mmhc` remembers devices while these tests run: they are tested once, and nothing of the user's is touched.
-static CACHE: LazyLock<tempfile::TempDir> =
-    LazyLock::new(|| tempfile::tempdir().expect("a folder"));
 
 /// What `mmhc devices` says of the graphics processors, if there is one.
 static FOUND: LazyLock<Vec<Value>> = LazyLock::new(|| {
@@ -146,6 +142,43 @@ fn a_graphics_processor_that_is_lost_in_mid_run() {
     assert_eq!(json["device"], "gpu, then cpu");
     let told = err.matches("the processor goes on from the last good step");
     assert_eq!(told.count(), 1, "{err}");
+}
+
+/// Every training is tried on every device, and has the one that was fastest.
+#[test]
+fn placement_tries_every_device() {
+    if !is_there("placement_tries_every_device") {
+        return;
+    }
+    let recipe = tiny::recipe("table");
+    let recipe = recipe.to_str().expect("a path in UTF-8");
+    let place = Place::new();
+    let mut command = place.command(&["show", "plan", "--placement", recipe]);
+    command.env("XDG_CACHE_HOME", CACHE.path());
+    command.stdout(std::process::Stdio::piped());
+    let output = command.output().expect("mmhc starts");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let step = |line: &str| -> Option<f64> {
+        let figure = line.split("  ").last()?.split(" ms a step").next()?;
+        figure.trim().parse().ok()
+    };
+    let tried: Vec<(&str, f64)> = text
+        .lines()
+        .filter_map(|line| Some((line, step(line)?)))
+        .collect();
+    for device in ["cpu (", "gpu ("] {
+        assert!(
+            tried.iter().any(|(line, _)| line.contains(device)),
+            "{text}"
+        );
+    }
+    let fastest = tried
+        .iter()
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .expect("one was tried");
+    let chosen = tried.iter().filter(|(line, _)| line.contains("->")).count();
+    assert!(fastest.0.contains("->") && chosen == 1, "{text}");
 }
 
 /// Where the system offers none, the diagnostic says so, and the status is that of a device.

@@ -3,6 +3,7 @@
 //! `hashes.txt` holds a line for each case below. `MMH_BLESS=1` writes it anew; a change of it is a change of bits, and
 //! needs a new edition of the numerics contract once a version is released.
 
+mod conform;
 #[cfg(feature = "gpu")]
 mod gpu;
 #[path = "../run/support.rs"]
@@ -12,8 +13,12 @@ mod tiny;
 use mmh_cpu::isa::{Isa, admit};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 use support::{Place, examples, skip};
+
+/// Where `mmhc` remembers devices while these tests run: they are tested once, and nothing of the user's is touched.
+static CACHE: LazyLock<tempfile::TempDir> =
+    LazyLock::new(|| tempfile::tempdir().expect("a folder"));
 
 /// An example, shortened.
 struct Case {

@@ -22,6 +22,20 @@ fn say(python: &str, script: &str, argument: &Path) -> String {
     String::from_utf8(output.stdout).expect("text")
 }
 
+/// The vectors of every primitive and gradient that the second implementation has.
+#[test]
+fn a_second_implementation_agrees_with_the_vectors() {
+    let test = "a_second_implementation_agrees_with_the_vectors";
+    let Some(python) = python(test, "numpy, blake3") else {
+        return;
+    };
+    let place = Place::new();
+    place.mmhc(&["conform", "--write", "vectors"]).ends(0);
+    let said = say(&python, "vectors.py", &place.path("vectors"));
+    let count: Option<u32> = said.split(' ').next().and_then(|it| it.parse().ok());
+    assert!(count.is_some_and(|count| count > 100), "{said}");
+}
+
 #[test]
 fn a_second_implementation_has_the_same_bits() {
     let Some(python) = python("a_second_implementation_has_the_same_bits", "numpy, blake3") else {

@@ -74,6 +74,8 @@ pub struct Train {
     pub schedule: Vec<Segment>,
     /// Steps between checkpoints.
     pub checkpoint: u64,
+    /// One step in so many is done again on another device.
+    pub audit: Option<u64>,
     /// What decides the best step.
     pub watch: Option<WatchSpec>,
 }

@@ -7,7 +7,7 @@ use crate::section::Settings;
 use crate::value::{Eval, Reported, Rows, UnitKind, Value};
 use mmh_diag::{Code, Diagnostic, SourceId};
 use mmh_ir::plan::{Named, Part};
-use mmh_syntax::ast::{Expr, Field, Name, Section};
+use mmh_syntax::ast::{BinaryOp, Expr, Field, Name, Section};
 
 pub(crate) const TRAIN: &[&str] = &[
     "rows",
@@ -21,6 +21,7 @@ pub(crate) const TRAIN: &[&str] = &[
     "every",
     "patience",
     "checkpoint",
+    "audit",
     "accumulate",
     "average",
     "start",
@@ -123,6 +124,7 @@ impl<'p> Cx<'p> {
         let checkpoint = settings
             .get("checkpoint")
             .map_or(Ok(epoch.max(1)), |f| self.steps_field(f, epoch));
+        let audit = self.audit(&settings, epoch);
         let watch = self.watch_spec(&name, &settings, epoch);
         let (rows, size, epoch_steps) = rows?;
         let data = rows.data;
@@ -145,6 +147,7 @@ impl<'p> Cx<'p> {
             clip: clip?,
             schedule: schedule?,
             checkpoint: checkpoint?,
+            audit: audit?,
             watch: watch?,
         };
         let failed = self
@@ -223,6 +226,31 @@ impl<'p> Cx<'p> {
         let loc = self.at(field.value.span());
         let value = self.expr(&field.value, &Scope::default())?;
         self.steps(value, loc, &field.name.text, epoch)
+    }
+
+    /// `audit = 1/1000 steps`: one step in so many.
+    fn audit(&mut self, settings: &Settings<'p>, epoch: u64) -> Eval<Option<u64>> {
+        let Some(field) = settings.get("audit") else {
+            return Ok(None);
+        };
+        if let Expr::Binary {
+            op: BinaryOp::Divide,
+            lhs,
+            rhs,
+            ..
+        } = &field.value
+            && matches!(&**lhs, Expr::Number { text, .. } if text == "1")
+        {
+            let loc = self.at(rhs.span());
+            let value = self.expr(rhs, &Scope::default())?;
+            return self.steps(value, loc, "audit", epoch).map(Some);
+        }
+        self.fail_at(
+            Code::SettingType,
+            field.value.span(),
+            "`audit` is a share of the steps",
+            "write `audit = 1/1000 steps`: one step in a thousand is done again on another device",
+        )
     }
 
     pub(crate) fn clip(&mut self, settings: &Settings<'p>) -> Eval<Option<f64>> {

@@ -211,6 +211,11 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("", "checkpoint", "How often the state is saved."),
     (
         "",
+        "audit",
+        "The share of steps that is done again on another device: `1/1000 steps`.",
+    ),
+    (
+        "",
         "accumulate",
         "Batches whose gradients are added up before a step.",
     ),

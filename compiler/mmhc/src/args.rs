@@ -44,6 +44,8 @@ pub(crate) enum Verb {
     Seed,
     /// List devices, what they were admitted for, and their measured speed
     Devices(DevicesArgs),
+    /// Compare every device with the contract, operation by operation, or write the vectors for others to compare
+    Conform(ConformArgs),
     /// Ask a trained model about rows, or let it continue a text
     Predict(PredictArgs),
     /// Write what a run came through as hashes, or compare two such proofs
@@ -181,7 +183,7 @@ pub(crate) enum Isolate {
 }
 
 /// What is to do the work. None of it changes a bit of the result.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct DeviceArgs {
     /// Threads [default: the cores available]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -196,6 +198,9 @@ pub(crate) struct DeviceArgs {
     #[cfg(feature = "gpu")]
     #[arg(long, value_name = "N", hide = true)]
     pub(crate) lose_gpu_after: Option<u64>,
+    /// What the recipe wants done twice: one step in so many, by name of training
+    #[arg(skip)]
+    pub(crate) audit: Vec<(String, u64)>,
 }
 
 /// `mmhc proof`.
@@ -233,9 +238,10 @@ pub(crate) struct ProofArgs {
 }
 
 /// Names of devices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceName {
     /// The fastest there is
+    #[default]
     Auto,
     /// The processor
     Cpu,
@@ -301,6 +307,9 @@ pub(crate) struct ShowArgs {
     /// With `plan`: how each program is carried out, in place of the plan's text
     #[arg(long)]
     pub(crate) schedule: bool,
+    /// With `plan`: the speed of each training on each device, and which `--device auto` takes
+    #[arg(long, conflicts_with = "schedule")]
+    pub(crate) placement: bool,
 }
 
 /// Stages of the compiler.
@@ -343,6 +352,32 @@ pub(crate) struct DevicesArgs {
     /// Test and measure graphics processors anew, whatever is remembered of them
     #[arg(long)]
     pub(crate) anew: bool,
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `mmhc conform`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ConformArgs {
+    /// Write the vectors to a file, and compare nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "exhaustive"])]
+    pub(crate) write: Option<PathBuf>,
+    /// Compare with the vectors of a file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) check: Option<PathBuf>,
+    /// Compare functions of one argument on every f32; takes hours
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) exhaustive: bool,
+    /// With --exhaustive: one f32 of so many
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "exhaustive", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) every: u32,
+    /// With --exhaustive: this function alone
+    #[arg(long, value_name = "NAME", requires = "exhaustive")]
+    pub(crate) function: Option<String>,
+    /// Devices with this word in their name, such as `avx2` or `gpu` [default: all that may work]
+    #[arg(long, value_name = "WORD")]
+    pub(crate) device: Option<String>,
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,16 +5,73 @@ use crate::findings::Finding;
 use crate::outcome::{Exit, Failure};
 use crate::system;
 use mmh_cpu::Cpu;
-use mmh_cpu::isa::admit;
+use mmh_cpu::isa::{Isa, admit};
 use mmh_cpu::trace::Trace;
 use mmh_diag::Code;
 use mmh_interpret::Interpreter;
 use mmh_ir::device::Device;
+use mmh_runtime::audited::Audited;
 use std::sync::Arc;
 
 /// The device asked for. An instruction set that is not admitted here is said in one line, and the best below it is used.
 /// With a trace, it is told of every step.
 pub(crate) fn choose(
+    args: &DeviceArgs,
+    trace: Option<&Arc<Trace>>,
+    json: bool,
+) -> Result<Box<dyn Device>, Failure> {
+    let device = alone(args, trace, json)?;
+    Ok(audited(device, args))
+}
+
+/// A device whose steps are done again on another, as the recipe wants: on the processor, or where it is the processor itself
+/// on its scalar kernels; where it is those, by the interpreter.
+pub(crate) fn audited(device: Box<dyn Device>, args: &DeviceArgs) -> Box<dyn Device> {
+    if args.audit.is_empty() {
+        return device;
+    }
+    let second: Box<dyn Device> = match (device.name(), device.isa()) {
+        ("cpu", "scalar") => Box::new(Interpreter),
+        ("cpu", _) => Box::new(Cpu::new(device.threads(), Some(Isa::Scalar))),
+        _ => Box::new(cpu(args)),
+    };
+    let by = format!("{} ({})", second.name(), second.isa());
+    let tell = move |steps: u64| {
+        let ending = if steps == 1 { "" } else { "s" };
+        system::tell(&format!(
+            "audit: {steps} step{ending} done again on {by}, bit for bit the same\n"
+        ));
+    };
+    Box::new(Audited::new(device, second, args.audit.clone(), tell))
+}
+
+/// The graphics processors that may be tried, each with the processor standing by; those a processor plays only with `all`.
+#[cfg(feature = "gpu")]
+pub(crate) fn graphics(args: &DeviceArgs, all: bool) -> Vec<Box<dyn Device>> {
+    if !all && !crate::gpu::is_any_known() {
+        return Vec::new();
+    }
+    let found = crate::gpu::all(false).into_iter();
+    let real = found.filter(|looked| all || !looked.adapter.is_software());
+    real.filter_map(|looked| Some(with_standby(looked.verdict.ok()?, args)))
+        .collect()
+}
+
+#[cfg(not(feature = "gpu"))]
+pub(crate) fn graphics(_: &DeviceArgs, _: bool) -> Vec<Box<dyn Device>> {
+    Vec::new()
+}
+
+/// Whether there is more than the processor to choose from.
+pub(crate) fn is_a_choice(args: &DeviceArgs) -> bool {
+    #[cfg(feature = "gpu")]
+    let is_known = crate::gpu::is_any_known();
+    #[cfg(not(feature = "gpu"))]
+    let is_known = false;
+    args.device == DeviceName::Auto && is_known
+}
+
+fn alone(
     args: &DeviceArgs,
     trace: Option<&Arc<Trace>>,
     json: bool,
@@ -84,7 +141,7 @@ fn with_standby(gpu: mmh_gpu::Gpu, args: &DeviceArgs) -> Box<dyn Device> {
     Box::new(mmh_gpu::Standby::new(first, Box::new(cpu(args)), tell))
 }
 
-fn cpu(args: &DeviceArgs) -> Cpu {
+pub(crate) fn cpu(args: &DeviceArgs) -> Cpu {
     let cpu = Cpu::new(args.threads.map_or(0, usize::from), args.isa);
     if let Some(ceiling) = args.isa
         && let Err(refusal) = admit(ceiling)

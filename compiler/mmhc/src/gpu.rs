@@ -25,6 +25,9 @@ pub(crate) struct Looked {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Record {
+    /// Whether a processor plays it.
+    #[serde(default)]
+    software: bool,
     /// The rung of each operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rungs: Option<String>,
@@ -90,6 +93,7 @@ fn look(adapter: Adapter, anew: bool) -> Looked {
     remember(
         identity,
         Record {
+            software: adapter.is_software(),
             rungs: verdict.as_ref().ok().map(|gpu| gpu.rungs().to_string()),
             refused: verdict.as_ref().err().cloned(),
             speed,
@@ -129,6 +133,13 @@ fn records() -> BTreeMap<String, Record> {
     let text = file().and_then(|file| std::fs::read_to_string(file).ok());
     text.and_then(|text| serde_json::from_str(&text).ok())
         .unwrap_or_default()
+}
+
+/// Whether a real graphics processor was admitted here before. No driver is asked, which takes longer than a small training.
+pub(crate) fn is_any_known() -> bool {
+    records()
+        .values()
+        .any(|it| !it.software && it.rungs.is_some())
 }
 
 fn remembered(identity: &str) -> Option<Record> {
@@ -220,6 +231,7 @@ mod tests {
     #[test]
     fn records_read_back() {
         let record = Record {
+            software: false,
             rungs: Some("add native".to_owned()),
             refused: None,
             speed: Some([5.5, 7.25]),

@@ -10,6 +10,7 @@ mod audit;
 mod bisect;
 mod card;
 mod check;
+mod conform;
 mod device;
 mod devices;
 mod diff;
@@ -37,6 +38,7 @@ mod lsp;
 mod new;
 mod not_yet;
 mod outcome;
+mod placement;
 mod predict;
 mod profile;
 mod progress;
@@ -97,6 +99,7 @@ fn dispatch(verb: Verb) -> Exit {
         Verb::Lock(args) => lock::lock(&args),
         Verb::Seed => seed::seed(),
         Verb::Devices(args) => devices::devices(&args),
+        Verb::Conform(args) => conform::conform(&args),
         Verb::Predict(args) => predict::predict(&args),
         Verb::Proof(args) => proof::proof(&args),
         Verb::Legacy(args) => return Exit::of_legacy(legacy::run(&args.pack, args.json)),

@@ -1,10 +1,11 @@
 //! `mmhc run`: check, plan, train, evaluate.
 
-use crate::args::{Isolate, RunArgs};
+use crate::args::{DeviceArgs, Isolate, RunArgs};
 use crate::findings::Finding;
 use crate::front::{self, Checked};
 use crate::logs::{About, Both, Logs};
 use crate::outcome::{Exit, Failure, Outcome};
+use crate::placement::Placement;
 use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::{device, not_yet, search, system};
@@ -12,10 +13,12 @@ use mmh_check::Recipe;
 use mmh_diag::{Code, Diagnostic, SourceId, Span};
 use mmh_interpret::trace;
 use mmh_ir::Op;
-use mmh_ir::device::{Feed, State};
-use mmh_ir::plan::{FilePlan, Program, SourcePlan, StateDecl};
+use mmh_ir::device::{Device, Feed, State};
+use mmh_ir::plan::{FilePlan, Plan, Program, SourcePlan, StateDecl};
 use mmh_runtime::folder::run_files;
-use mmh_runtime::{Culprit, Diagnose, Options, RunFailure, RunSummary, Session};
+use mmh_runtime::{
+    Culprit, Dataset, Diagnose, Options, RunFailure, RunSummary, Session, load_data,
+};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -42,6 +45,13 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let checked = front::check(front::open(&args.recipe, json)?, &args.set);
     let recipe = checked.recipe(json)?;
     runnable(&checked, recipe, args.no_search, json)?;
+    let args = &RunArgs {
+        device: DeviceArgs {
+            audit: audits(recipe),
+            ..args.device.clone()
+        },
+        ..args.clone()
+    };
     if let Some(search) = recipe
         .declarations
         .search
@@ -59,10 +69,15 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         return Err(Failure::Usage(message.to_owned()));
     }
     let profile = args.profile.then(Profile::begin);
-    let device = device::choose(&args.device, profile.as_ref().map(Profile::trace), json)?;
     let plan = mmh_plan::plan(recipe);
     let plan = plan
         .map_err(|found| checked.failure(found.into_iter().map(Finding::from).collect(), json))?;
+    let data = load_data(&plan, &checked.world.folder);
+    let data = Arc::new(data.map_err(|failure| failed(&failure, &checked, recipe, json))?);
+    let device = match profile.is_none() && device::is_a_choice(&args.device) {
+        true => placed(&plan, &data, &args.device),
+        false => device::choose(&args.device, profile.as_ref().map(Profile::trace), json)?,
+    };
     let options = Options {
         out: Some(out.clone()),
         resume: args.resume,
@@ -75,7 +90,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let name = project(&args.recipe);
     let mut logs = Logs::open(&args.log, &name, json)?;
     let mut progress = Progress::new();
-    let session = Session::new(&plan, &checked.world.folder, &*device, options);
+    let session = Session::with_data(&plan, data, &*device, options);
     logs.begin(&About {
         name,
         trial: None,
@@ -101,6 +116,23 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         false => system::say(&format!("{}\n", summary.model_hash)),
     }
     Ok(())
+}
+
+/// One step in so many, by name of training, that the recipe wants done twice.
+fn audits(recipe: &Recipe) -> Vec<(String, u64)> {
+    let trainings = recipe.declarations.trainings.iter();
+    trainings
+        .filter_map(|training| Some((training.name.clone(), training.audit?)))
+        .collect()
+}
+
+/// The device that was found the fastest for each training.
+fn placed(plan: &Plan, data: &Arc<Vec<Dataset>>, args: &DeviceArgs) -> Box<dyn Device> {
+    let placement = Placement::measure(plan, data, args, false);
+    if placement.candidates.len() > 1 {
+        system::tell(&placement.words(plan));
+    }
+    device::audited(placement.into_device(plan), args)
 }
 
 fn default_out(recipe: &Path) -> PathBuf {

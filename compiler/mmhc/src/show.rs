@@ -1,14 +1,17 @@
 //! `mmhc show`: the text form of a stage of the compiler.
 
-use crate::args::{ShowArgs, Stage};
+use crate::args::{DeviceArgs, ShowArgs, Stage};
 use crate::findings::Finding;
 use crate::front;
 use crate::outcome::{Exit, Failure, Outcome};
-use crate::{card, search, system};
+use crate::placement::Placement;
+use crate::{card, run, search, system};
 use mmh_diag::Code;
 use mmh_ir::Plan;
 use mmh_ir::plan::Program;
+use mmh_runtime::load_data;
 use std::fmt::Write;
+use std::sync::Arc;
 
 pub(crate) fn show(args: &ShowArgs) -> Outcome {
     if args.schedule && args.stage != Stage::Plan {
@@ -22,10 +25,16 @@ pub(crate) fn show(args: &ShowArgs) -> Outcome {
             "`--set` goes with stages of a recipe, and this one is of a run".to_owned(),
         ));
     }
+    if args.placement && args.stage != Stage::Plan {
+        return Err(Failure::Usage(
+            "`--placement` goes with `show plan`".to_owned(),
+        ));
+    }
     let text = match args.stage {
         Stage::Tree => tree(args)?,
         Stage::Types => checked(args)?.recipe(false)?.types(),
         Stage::Graph => graphs(&plan(args)?),
+        Stage::Plan if args.placement => placement(args)?,
         Stage::Plan if args.schedule => schedules(&plan(args)?),
         Stage::Plan => format!("{}\n", plan(args)?.to_text()),
         Stage::Space => space(args)?,
@@ -68,6 +77,17 @@ fn checked(args: &ShowArgs) -> Result<front::Checked, Failure> {
 
 fn plan(args: &ShowArgs) -> Result<Plan, Failure> {
     checked(args)?.plan(false)
+}
+
+/// Every training tried on every device.
+fn placement(args: &ShowArgs) -> Result<String, Failure> {
+    let checked = checked(args)?;
+    let plan = checked.plan(false)?;
+    let data = load_data(&plan, &checked.world.folder);
+    let data =
+        data.map_err(|failure| Failure::of(Finding::from(&failure), false, run::exit(&failure)))?;
+    let how = DeviceArgs::default();
+    Ok(Placement::measure(&plan, &Arc::new(data), &how, true).words(&plan))
 }
 
 fn space(args: &ShowArgs) -> Result<String, Failure> {

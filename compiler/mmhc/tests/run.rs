@@ -483,3 +483,32 @@ fn a_profile_is_a_table_and_a_trace_and_changes_no_bit() {
         .ends(1);
     assert!(words.err.contains("capability::not-yet"), "{}", words.err);
 }
+
+/// Steps that are done again on another device leave the model as it is, and are counted.
+#[test]
+fn steps_are_audited_where_the_recipe_says_so() {
+    let place = Place::new();
+    let plain = place.mmhc(&["run", "points.mmh", "--out", "plain"]).ends(0);
+    let audit = |what: &str| {
+        let line = format!("length   = 4 epochs\n  audit    = {what}");
+        place.write("points.mmh", &RECIPE.replace("length   = 4 epochs", &line));
+    };
+    audit("1/2 steps");
+    for options in [&["--isa", "scalar"][..], &[], &["--device", "interpret"]] {
+        let mut words = vec!["run", "points.mmh", "--out", "audited"];
+        words.extend(options);
+        let ran = place.mmhc(&words).ends(0);
+        assert_eq!(ran.out, plain.out, "{options:?}");
+        assert!(
+            ran.err.contains("done again on"),
+            "{options:?}: {}",
+            ran.err
+        );
+        assert!(ran.err.contains("bit for bit the same"), "{}", ran.err);
+    }
+    for wrong in ["3 epochs", "2/3 steps", "1/1000", "1/2 deg", "0.1"] {
+        audit(wrong);
+        let refused = place.mmhc(&["check", "points.mmh"]).ends(1);
+        assert!(refused.err.contains("audit"), "{wrong}: {}", refused.err);
+    }
+}

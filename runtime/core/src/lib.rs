@@ -18,6 +18,7 @@
 //! | `prefix` | first steps that another run has done already |
 //! | `study` | the folder and the journal of a search |
 //! | `audit` | whether a folder is whole, the state after each step |
+//! | `audited` | steps that are done again on another device |
 //! | `proof` | hashes of states and of single values, for another machine to compare |
 //! | `model`, `summary`, `report`, `chart` | hash and file of the model, the result as data and as a page |
 
@@ -33,6 +34,7 @@
 )]
 
 pub mod audit;
+pub mod audited;
 pub mod chart;
 pub mod checkpoint;
 pub mod data;

@@ -341,6 +341,7 @@ fn folds(core: &Core) -> Result<(), Failed> {
 }
 
 fn products(core: &Core) -> Result<(), Failed> {
+    check::long_product(core, 4)?;
     for form in [Form::Contract, Form::Conv, Form::Weight] {
         for each in [1, 2, 4] {
             check::product(core, each, 0, form)?;

@@ -34,7 +34,7 @@ impl Launch {
 }
 
 /// Collects text and parameters.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Builder {
     pub(crate) params: Vec<u32>,
     pub(crate) text: String,

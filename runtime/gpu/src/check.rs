@@ -2,6 +2,7 @@
 //! the processor gives.
 
 use crate::builder::{Launch, Words};
+use crate::check_others as others;
 use crate::contract;
 use crate::core::{Core, Stretch};
 use crate::elementwise;
@@ -22,7 +23,7 @@ const ELEMENTS: usize = 1_000;
 /// Rows that a fold is checked on: two orders of a sum often give one result.
 const ROUNDS: usize = 8;
 /// Words ahead of what a check places in memory.
-const HEAD: usize = 64;
+pub(crate) const HEAD: usize = 64;
 
 /// Every bit pattern of a NaN is one.
 pub(crate) fn canonical(word: u32, is_float: bool) -> u32 {
@@ -83,7 +84,7 @@ impl From<String> for Failed {
 }
 
 /// Runs dispatches over memory filled with `contents` at their places; gives the words of `read`.
-fn run(
+pub(crate) fn run(
     core: &Core,
     launches: &[Launch],
     words: usize,
@@ -120,8 +121,15 @@ pub(crate) fn all(core: &Core, schedule: &Schedule) -> Result<(), String> {
             }
             Step::Conv(s) => product(core, contract::of_conv(s), 0, Form::Conv),
             Step::ConvWeight(s) => product(core, contract::of_conv_weight(s), 0, Form::Weight),
-            // No float operations of their own, or checked at admission.
-            _ => Ok(()),
+            Step::ArgMax(s) => others::arg_max(core, s),
+            Step::Gather(s) => others::gather(core, s),
+            Step::Scatter(s) => others::scatter(core, s),
+            Step::Random(s) => others::draws(core, s),
+            Step::Sample(s) => others::sample(core, s),
+            Step::Window(s) => {
+                let bytes = schedule.buffers[s.out.buffer.index()].dtype.bytes();
+                others::window(core, s, bytes)
+            }
         };
         outcome.map_err(|failed| refused(at, failed))?;
     }
@@ -368,6 +376,21 @@ const OPERAND: usize = 16_384;
 
 /// A small product in the shape of a thread that makes `each` by `each` results.
 pub(crate) fn product(core: &Core, each: usize, batch: usize, form: Form) -> Result<(), Failed> {
+    product_of(core, each, batch, form, [19, 21, 700])
+}
+
+/// The longest chain of one dispatch: what a driver that ends loops early cannot do. Its shader is looked at again by [`product`].
+pub(crate) fn long_product(core: &Core, each: usize) -> Result<(), Failed> {
+    product_of(core, each, 0, Form::Contract, [1, 1, contract::REACH])
+}
+
+fn product_of(
+    core: &Core,
+    each: usize,
+    batch: usize,
+    form: Form,
+    [m, n, k]: [usize; 3],
+) -> Result<(), Failed> {
     let words = Words(vec![HEAD, HEAD + OPERAND, HEAD + 2 * OPERAND]);
     let arg = |buffer: u32, inner: &[isize], lead: isize| Arg {
         buffer: BufferId(buffer),
@@ -376,10 +399,9 @@ pub(crate) fn product(core: &Core, each: usize, batch: usize, form: Form) -> Res
             .chain(inner.iter().copied())
             .collect(),
     };
-    let [m, n, k] = [19usize, 21, 700];
     let (rows, channels) = (3usize, [29usize, 5usize]);
     let [c, o] = channels;
-    let launch = match form {
+    let mut launches = match form {
         Form::Contract => {
             let step = ContractStep {
                 size: [m, n, k],
@@ -388,7 +410,7 @@ pub(crate) fn product(core: &Core, each: usize, batch: usize, form: Form) -> Res
                 b: arg(1, &[n as isize, 1], 0),
                 c: arg(2, &[n as isize, 1], 0),
             };
-            contract::contract(&words, &step, Some(each))
+            contract::contract(&words, &step, Some(each), 0)
         }
         Form::Conv => {
             let step = ConvStep {
@@ -399,7 +421,7 @@ pub(crate) fn product(core: &Core, each: usize, batch: usize, form: Form) -> Res
                 w: arg(1, &[(c * o) as isize, o as isize, 1], 0),
                 y: BufferId(2),
             };
-            contract::conv(&words, &step, Some(each))
+            contract::conv(&words, &step, Some(each), 0)
         }
         Form::Weight => {
             let step = ConvWeightStep {
@@ -410,12 +432,12 @@ pub(crate) fn product(core: &Core, each: usize, batch: usize, form: Form) -> Res
                 g: BufferId(1),
                 dw: BufferId(2),
             };
-            contract::conv_weight(&words, &step, Some(each))
+            contract::conv_weight(&words, &step, Some(each), 0)
         }
     };
-    if core.knows(&launch.source) {
+    let Some(launch) = launches.pop().filter(|it| !core.knows(&it.source)) else {
         return Ok(());
-    }
+    };
     let shader = launch.source.clone();
     let source = Source::default();
     let (mut a, b) = (
@@ -423,7 +445,9 @@ pub(crate) fn product(core: &Core, each: usize, batch: usize, form: Form) -> Res
         source.spread(1, DType::F32, OPERAND),
     );
     // Results that are zero show what is rewritten where `x + 0` is taken for `x`.
-    a[..k].fill(0x8000_0000);
+    if m > 1 {
+        a[..k].fill(0x8000_0000);
+    }
     let wanted = match form {
         Form::Contract => wanted(
             &[m, n, k],
@@ -447,8 +471,14 @@ pub(crate) fn product(core: &Core, each: usize, batch: usize, form: Form) -> Res
     };
     let contents = [(HEAD, a), (HEAD + OPERAND, b)];
     let found = run(core, &[launch], HEAD + 3 * OPERAND, &contents, read)?;
+    let is_long = k == contract::REACH;
     match found.iter().zip(&wanted).position(|(f, w)| f != w) {
-        None => Ok(()),
+        None => {
+            if is_long {
+                core.forget(&shader);
+            }
+            Ok(())
+        }
         Some(at) => {
             core.forget(&shader);
             Err(Failed::Bits(Box::new(Mismatch {

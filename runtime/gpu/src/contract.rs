@@ -5,7 +5,7 @@
 //! picture reads as +0, which on finite operands gives the bits of leaving it out.
 
 use crate::builder::{Builder, Launch, Words};
-use mmh_lower::schedule::{ContractStep, ConvStep, ConvWeightStep, Spatial};
+use mmh_lower::schedule::{ContractStep, ConvStep, ConvWeightStep, Spatial, Step};
 use mmh_numerics::contract::{K_BLOCK, K_GROUP};
 use std::fmt::Write;
 
@@ -15,7 +15,27 @@ const SIDE: usize = 8;
 const DEEP: usize = 16;
 const _: () = assert!(K_BLOCK.is_multiple_of(DEEP) && K_GROUP.is_multiple_of(K_BLOCK));
 
+/// k that one dispatch goes through; longer chains are taken up again by the next. Mesa's lavapipe ends every loop of a thread without
+/// a word once they have turned 65,535 times together, and a tile of 16 turns at most 33 times.
+pub(crate) const REACH: usize = 16_384;
+const _: () = assert!(REACH.is_multiple_of(K_BLOCK) && K_GROUP.is_multiple_of(REACH));
+
+/// Words that the dispatches of a product leave to each other, beside its result.
+pub(crate) fn partial_words(step: &Step) -> usize {
+    let of = |size: [usize; 3], batch: usize| match size[2] > K_GROUP {
+        true => batch * size[0] * size[1],
+        false => 0,
+    };
+    match step {
+        Step::Contract(s) => of(s.size, s.batch.iter().product()),
+        Step::Conv(s) => of(conv_size(s), 1),
+        Step::ConvWeight(s) => of(conv_weight_size(s), 1),
+        _ => 0,
+    }
+}
+
 /// A product as the tiles see it.
+#[derive(Clone)]
 struct Product {
     builder: Builder,
     size: [usize; 3],
@@ -31,7 +51,12 @@ struct Product {
 }
 
 /// `each`: result elements of a thread along a side, where it is not to be chosen by size.
-pub(crate) fn contract(words: &Words, step: &ContractStep, each: Option<usize>) -> Launch {
+pub(crate) fn contract(
+    words: &Words,
+    step: &ContractStep,
+    each: Option<usize>,
+    partial: usize,
+) -> Vec<Launch> {
     let mut b = Builder::new();
     let depth = step.batch.len();
     let places = if depth == 0 {
@@ -48,8 +73,9 @@ pub(crate) fn contract(words: &Words, step: &ContractStep, each: Option<usize>) 
     let [bk, bn] = base("at_b", &step.b);
     let [cm, cn] = base("at_c", &step.c);
     let ahead = std::mem::take(&mut b.text);
-    tiled(
+    in_reach(
         each,
+        partial,
         Product {
             builder: b,
             size: step.size,
@@ -141,7 +167,12 @@ pub(crate) fn of_conv_weight(step: &ConvWeightStep) -> usize {
     per_thread(&conv_weight_size(step), 1)
 }
 
-pub(crate) fn conv(words: &Words, step: &ConvStep, each: Option<usize>) -> Launch {
+pub(crate) fn conv(
+    words: &Words,
+    step: &ConvStep,
+    each: Option<usize>,
+    partial: usize,
+) -> Vec<Launch> {
     let mut b = Builder::new();
     let [c, n] = step.channels;
     let mut left = output_place(&mut b, "i", &step.spatial);
@@ -152,8 +183,9 @@ pub(crate) fn conv(words: &Words, step: &ConvStep, each: Option<usize>) -> Launc
         [0, 1, 2].map(|i| b.word((step.w.strides[i] as i32).cast_unsigned()));
     let channels = b.size(c);
     let (y, across) = (b.size(words.0[step.y.index()]), b.size(n));
-    tiled(
+    in_reach(
         each,
+        partial,
         Product {
             builder: b,
             size: conv_size(step),
@@ -168,7 +200,12 @@ pub(crate) fn conv(words: &Words, step: &ConvStep, each: Option<usize>) -> Launc
     )
 }
 
-pub(crate) fn conv_weight(words: &Words, step: &ConvWeightStep, each: Option<usize>) -> Launch {
+pub(crate) fn conv_weight(
+    words: &Words,
+    step: &ConvWeightStep,
+    each: Option<usize>,
+    partial: usize,
+) -> Vec<Launch> {
     let mut b = Builder::new();
     let [c, n] = step.channels;
     let mut left = output_place(&mut b, "k", &step.spatial);
@@ -179,8 +216,9 @@ pub(crate) fn conv_weight(words: &Words, step: &ConvWeightStep, each: Option<usi
         b.size(words.0[step.dw.index()]),
         b.size(n),
     );
-    tiled(
+    in_reach(
         each,
+        partial,
         Product {
             builder: b,
             size: conv_weight_size(step),
@@ -205,7 +243,18 @@ pub(crate) fn per_thread(size: &[usize; 3], batch: usize) -> usize {
     }
 }
 
-fn tiled(each: Option<usize>, product: Product) -> Launch {
+/// A dispatch for each [`REACH`] of the chain.
+fn in_reach(each: Option<usize>, partial: usize, product: Product) -> Vec<Launch> {
+    let k = product.size[2];
+    (0..k.max(1))
+        .step_by(REACH)
+        .map(|from| tiled(each, partial, from, product.clone()))
+        .collect()
+}
+
+/// The product from `from` on, as far as a dispatch reaches. What comes in between is left where the result will be (the
+/// sum of the group at hand) and, of chains beyond a group, from word `partial` on (the sum of the groups before).
+fn tiled(each: Option<usize>, partial: usize, from: usize, product: Product) -> Launch {
     let Product {
         builder: mut b,
         size,
@@ -221,7 +270,13 @@ fn tiled(each: Option<usize>, product: Product) -> Launch {
     let (down, across) = (m.div_ceil(tile), n.div_ceil(tile));
     let (m, n, k_size) = (b.size(m), b.size(n), b.size(k));
     let (p_down, p_across) = (b.size(down), b.size(across));
+    let (k_from, k_to) = (b.size(from), b.size(k.min(from + REACH)));
     let groups = k > K_GROUP;
+    let partial = if groups {
+        b.size(partial)
+    } else {
+        String::new()
+    };
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -243,11 +298,27 @@ fn tiled(each: Option<usize>, product: Product) -> Launch {
             }
         );
     }
+    let kept = |i: usize, j: usize, inside: &str| {
+        format!(
+            "{{ let i = i0 + ti + {}u; let j = j0 + tj + {}u; if (i < {m} && j < {n}) {{ {inside} }} }}\n",
+            i * SIDE,
+            j * SIDE
+        )
+    };
+    let spot = format!("{partial} + (batch * {m} + i) * {n} + j");
+    let _ = writeln!(text, "if ({k_from} > 0u) {{");
+    for (i, j) in &cells {
+        let all = match groups {
+            true => format!(" all{i}{j} = load_f({spot});"),
+            false => String::new(),
+        };
+        text += &kept(*i, *j, &format!("sum{i}{j} = load_f({out});{all}"));
+    }
     let _ = writeln!(
         text,
-        "for (var k0 = 0u; k0 < {k_size}; k0 = k0 + {DEEP}u) {{"
+        "}}\nfor (var k0 = {k_from}; k0 < {k_to}; k0 = k0 + {DEEP}u) {{"
     );
-    let _ = writeln!(text, "if (k0 > 0u && k0 % {K_BLOCK}u == 0u) {{");
+    let _ = writeln!(text, "if (k0 > {k_from} && k0 % {K_BLOCK}u == 0u) {{");
     text += &flush(&cells, "k0", groups);
     let _ = writeln!(text, "}}\nworkgroupBarrier();");
     load(&mut text, "left", tile * DEEP, &m, &k_size, &left, true);
@@ -267,17 +338,22 @@ fn tiled(each: Option<usize>, product: Product) -> Launch {
     for (i, j) in &cells {
         let _ = writeln!(text, "acc{i}{j} = fma_(a{i}, b{j}, acc{i}{j});");
     }
-    let _ = writeln!(text, "}}\n}}\nif ({k_size} > 0u) {{");
+    let _ = writeln!(text, "}}\n}}\nif ({k_to} < {k_size}) {{");
+    text += &flush(&cells, &k_to, groups);
+    for (i, j) in &cells {
+        let all = match groups {
+            true => format!(" put_f({spot}, all{i}{j});"),
+            false => String::new(),
+        };
+        text += &kept(*i, *j, &format!("put_f({out}, sum{i}{j});{all}"));
+    }
+    let _ = writeln!(text, "}} else {{\nif ({k_size} > 0u) {{");
     text += &finish(&cells, &k_size, groups);
     text += "}\n";
     for (i, j) in &cells {
-        let _ = writeln!(
-            text,
-            "{{ let i = i0 + ti + {}u; let j = j0 + tj + {}u; if (i < {m} && j < {n}) {{ put_f({out}, add_(sum{i}{j}, 0.0)); }} }}",
-            i * SIDE,
-            j * SIDE
-        );
+        text += &kept(*i, *j, &format!("put_f({out}, add_(sum{i}{j}, 0.0));"));
     }
+    text += "}\n";
     let source = format!(
         "var<workgroup> left: array<u32, {words}>;\nvar<workgroup> right: array<u32, {words}>;\n\
          @compute @workgroup_size({threads})\n\

@@ -129,6 +129,14 @@ impl Gpu {
         measure::speed(&self.core)
     }
 
+    /// Speed of a product of `side` × `side` matrices in GFLOP/s.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn product_speed(&self, side: usize) -> Result<f64, String> {
+        measure::product(&self.core, side)
+    }
+
     /// Gives the device up, as a driver does that has lost it: for tests of what happens then.
     pub fn lose(&self) {
         self.core.lose();

@@ -60,7 +60,7 @@ fn placed(schedule: &Schedule) -> Layout {
     let partial = end.next_multiple_of(ALIGNMENT);
     let most = schedule.steps.iter().map(|step| match step {
         Step::Reduce(step) => reduce::partial_words(step),
-        _ => 0,
+        step => contract::partial_words(step),
     });
     Layout {
         words: Words(words),
@@ -107,15 +107,20 @@ fn of_step(
 ) -> Vec<Launch> {
     let words = &layout.words;
     let kernel = |id: mmh_lower::schedule::KernelId| &schedule.kernels[id.0 as usize];
+    let partial = layout.partial;
+    match step {
+        Step::Contract(s) => return contract::contract(words, s, None, partial),
+        Step::Conv(s) => return contract::conv(words, s, None, partial),
+        Step::ConvWeight(s) => return contract::conv_weight(words, s, None, partial),
+        _ => {}
+    }
     vec![match step {
         Step::Map(s) => elementwise::map(words, kernel(s.kernel), s),
         Step::Reduce(s) => {
             return reduce::reduce(words, kernel(s.kernel), s, layout.partial, core.fault);
         }
         Step::ArgMax(s) => elementwise::arg_max(words, s),
-        Step::Contract(s) => contract::contract(words, s, None),
-        Step::Conv(s) => contract::conv(words, s, None),
-        Step::ConvWeight(s) => contract::conv_weight(words, s, None),
+        Step::Contract(_) | Step::Conv(_) | Step::ConvWeight(_) => return Vec::new(),
         Step::Scatter(s) => elementwise::scatter(words, s),
         Step::Gather(s) => elementwise::gather(words, s, number),
         Step::Random(s) => random::random(words, s),
@@ -125,6 +130,29 @@ fn of_step(
             elementwise::window(words, s, bytes)
         }
     }]
+}
+
+/// Turns of its loops that a thread may come to; see [`contract::REACH`].
+const TURNS: usize = 60_000;
+
+/// Refuses steps whose threads would turn more often than every driver is known to let them.
+fn turns(schedule: &Schedule) -> Result<(), String> {
+    let most = |step: &Step| match step {
+        Step::Scatter(s) => s.size[0],
+        Step::ArgMax(s) => {
+            let reduced = s.loops.iter().filter(|l| l.reduced);
+            reduced.map(|l| l.size).product()
+        }
+        _ => 0,
+    };
+    match schedule.steps.iter().find(|step| most(step) > TURNS) {
+        None => Ok(()),
+        Some(step) => Err(format!(
+            "a step goes through {} elements one by one, and devices are trusted with {TURNS}: {}; use a smaller batch",
+            most(step),
+            mmh_lower::step_text(step)
+        )),
+    }
 }
 
 /// A program on the device.
@@ -147,6 +175,7 @@ impl Loaded {
     ) -> Result<Self, RunError> {
         let schedule = mmh_lower::lower(program);
         let layout = placed(&schedule);
+        turns(&schedule).map_err(RunError::Device)?;
         check::all(&core, &schedule).map_err(RunError::Device)?;
         let (launches, gated) = launches(&core, &schedule, &layout);
         let flags = Stretch {

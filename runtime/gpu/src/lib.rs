@@ -10,6 +10,7 @@
 mod admit;
 mod builder;
 mod check;
+mod check_others;
 mod contract;
 mod core;
 mod device;

@@ -25,19 +25,26 @@ fn arg(buffer: u32, strides: Vec<isize>) -> Arg {
     }
 }
 
-pub(crate) fn speed(core: &Core) -> Result<[f64; 2], String> {
-    let side = SIDE as isize;
+/// GFLOP/s of a product of square matrices.
+pub(crate) fn product(core: &Core, side: usize) -> Result<f64, String> {
+    let stride = side as isize;
     let step = ContractStep {
-        size: [SIDE; 3],
+        size: [side; 3],
         batch: Vec::new(),
-        a: arg(0, vec![side, 1]),
-        b: arg(1, vec![side, 1]),
-        c: arg(2, vec![side, 1]),
+        a: arg(0, vec![stride, 1]),
+        b: arg(1, vec![stride, 1]),
+        c: arg(2, vec![stride, 1]),
     };
-    let matrix = SIDE * SIDE;
+    let matrix = side * side;
     let words = Words((0..3).map(|n| HEAD + n * matrix).collect());
-    let launch = contract::contract(&words, &step, None);
-    let product = seconds(core, launch, HEAD + 3 * matrix)?;
+    let launches = contract::contract(&words, &step, None, HEAD + 3 * matrix);
+    let product = seconds(core, &launches, HEAD + 3 * matrix)?;
+    Ok(2.0 * (side * side * side) as f64 / product / 1e9)
+}
+
+/// GFLOP/s of a product and GB/s of a copy.
+pub(crate) fn speed(core: &Core) -> Result<[f64; 2], String> {
+    let product = product(core, SIDE)?;
     let kernel = Kernel {
         loads: vec![Load {
             dtype: DType::F32,
@@ -58,19 +65,16 @@ pub(crate) fn speed(core: &Core) -> Result<[f64; 2], String> {
     };
     let words = Words(vec![HEAD, HEAD + COPIED]);
     let launch = elementwise::map(&words, &kernel, &step);
-    let copy = seconds(core, launch, HEAD + 2 * COPIED)?;
-    Ok([
-        2.0 * (SIDE * SIDE * SIDE) as f64 / product / 1e9,
-        8.0 * COPIED as f64 / copy / 1e9,
-    ])
+    let copy = seconds(core, &[launch], HEAD + 2 * COPIED)?;
+    Ok([product, 8.0 * COPIED as f64 / copy / 1e9])
 }
 
-/// Seconds of one dispatch, the best of several, its start not counted: two lengths of tape are compared.
-fn seconds(core: &Core, launch: Launch, words: usize) -> Result<f64, String> {
+/// Seconds of dispatches, the best of several, its start not counted: two lengths of tape are compared.
+fn seconds(core: &Core, once: &[Launch], words: usize) -> Result<f64, String> {
     let flag = [Stretch { from: 0, count: 1 }];
     let timed = |times: usize| -> Result<f64, String> {
-        let launches = vec![launch.clone(); times];
-        let tape = core.tape(&launches, times, words, 1)?;
+        let launches: Vec<Launch> = (0..times).flat_map(|_| once.iter().cloned()).collect();
+        let tape = core.tape(&launches, launches.len(), words, 1)?;
         core.run(&tape, &flag)?;
         let mut best = f64::INFINITY;
         for _ in 0..2 {

@@ -14,6 +14,8 @@ pub struct Standby {
     first: Box<dyn Device>,
     second: Arc<dyn Device>,
     failed: Arc<AtomicBool>,
+    /// Whether the first device has done anything.
+    worked: Arc<AtomicBool>,
     tell: Arc<Tell>,
     /// Names of both, for what the second had a part in.
     names: [String; 2],
@@ -35,6 +37,7 @@ impl Standby {
             first,
             second: second.into(),
             failed: Arc::default(),
+            worked: Arc::default(),
             tell: Arc::new(tell),
         }
     }
@@ -70,8 +73,8 @@ impl Device for Standby {
         }
     }
 
-    /// A program that the first device refuses is an error, as it may be mended (a smaller batch): only what fails while it
-    /// runs is taken over.
+    /// A program that the first device refuses is an error, as it may be mended (a smaller batch), until the device has worked:
+    /// what fails from then on is taken over.
     fn load(
         &self,
         program: &Program,
@@ -80,7 +83,14 @@ impl Device for Standby {
         let first = if self.has_failed() {
             None
         } else {
-            Some(self.first.load(program, state)?)
+            match self.first.load(program, state) {
+                Err(RunError::Device(reason)) if self.worked.load(Ordering::SeqCst) => {
+                    self.failed.store(true, Ordering::SeqCst);
+                    (self.tell)(&reason);
+                    None
+                }
+                loaded => Some(loaded?),
+            }
         };
         Ok(Box::new(Pair {
             first,
@@ -89,6 +99,7 @@ impl Device for Standby {
             slots: state.to_vec(),
             second: Arc::clone(&self.second),
             failed: Arc::clone(&self.failed),
+            worked: Arc::clone(&self.worked),
             tell: Arc::clone(&self.tell),
         }))
     }
@@ -101,6 +112,7 @@ struct Pair {
     slots: Vec<StateDecl>,
     second: Arc<dyn Device>,
     failed: Arc<AtomicBool>,
+    worked: Arc<AtomicBool>,
     tell: Arc<Tell>,
 }
 
@@ -116,7 +128,10 @@ impl Executable for Pair {
                     }
                     self.first = None;
                 }
-                other => return other,
+                other => {
+                    self.worked.store(true, Ordering::SeqCst);
+                    return other;
+                }
             }
         }
         if self.then.is_none() {

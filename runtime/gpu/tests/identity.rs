@@ -377,6 +377,9 @@ fn lost_in_mid_run(gpu: Gpu) {
     let pair = Standby::new(Box::new(failing), Box::new(Interpreter), tell);
     assert_eq!(three_steps(&pair), want);
     assert!(pair.has_failed());
+    assert!(pair.name().contains("interpret"), "{}", pair.name());
+    // What is loaded after that is the second's from the start.
+    assert_eq!(three_steps(&pair), want);
     assert_eq!(told.load(Ordering::SeqCst), 1);
 }
 
