@@ -3,7 +3,7 @@
 use crate::EDITION;
 use crate::kind::Kind;
 use crate::tree::{NodeId, Tree};
-use mmh_diag::{Code, Diagnostic, Edit, SourceId, Span, suggest};
+use mmh_diag::{Code, Diagnostic, Edit, SourceId, Span, line_elsewhere, suggest};
 
 /// The words that start a declaration.
 const KINDS: [&str; 12] = [
@@ -20,7 +20,7 @@ const FOREIGN: [(&str, &str); 9] = [
     ("||", "write `or`"),
     ("!", "write `not`"),
     ("'", "a string stands in double quotes"),
-    ("**", "there is no power: multiply"),
+    ("**", "write `pow(x, 2)`, or multiply"),
     ("//", "put a space after `//` to make it a comment"),
 ];
 
@@ -199,6 +199,10 @@ fn missing_text(tree: &Tree, id: NodeId) -> (String, String) {
             format!("`{name}` has no body"),
             "add `{ … }` with what it does".into(),
         ),
+        Kind::Section if goes_on_with_colon(tree, id) => (
+            format!("`{name}` has no settings"),
+            "write `{` instead of `:`, and `}` behind the last setting".into(),
+        ),
         Kind::Section => (
             format!("`{name}` has no settings"),
             format!("add `{{ … }}` after `{name}`"),
@@ -223,6 +227,10 @@ fn missing_text(tree: &Tree, id: NodeId) -> (String, String) {
             "`like` needs a name".into(),
             "write `like x` with the name of an input".into(),
         ),
+        Kind::Binary if after == "*" && text_behind(tree, id).starts_with('*') => (
+            "`**` means nothing here".into(),
+            "write `pow(x, 2)`, or multiply".into(),
+        ),
         Kind::Binary | Kind::Prefix | Kind::TooDeep => (
             format!("`{after}` has nothing on its right"),
             format!("add a value after `{after}`, or remove it"),
@@ -240,6 +248,10 @@ fn missing_text(tree: &Tree, id: NodeId) -> (String, String) {
             "write a member's name".into(),
         ),
         Kind::If => missing_in_if(after),
+        Kind::Field if after == ":" => (
+            format!("`{name}` has no type"),
+            format!("a setting is written `{name} = …`; a `:` gives a column of `data` its type"),
+        ),
         _ if after == ":" => (
             format!("`{name}` has no type"),
             "write a type after `:`".into(),
@@ -253,6 +265,16 @@ fn missing_text(tree: &Tree, id: NodeId) -> (String, String) {
             format!("add `= …` after {}", quoted(after)),
         ),
     }
+}
+
+/// Whether a `:` stands where a `{` is missing.
+fn goes_on_with_colon(tree: &Tree, id: NodeId) -> bool {
+    text_behind(tree, id).starts_with(':')
+}
+
+fn text_behind(tree: &Tree, id: NodeId) -> &str {
+    let rest = Span::new(tree.span(id).end, tree.span(Tree::ROOT).end);
+    rest.text(tree.source()).trim_start()
 }
 
 fn missing_in_if(after: &str) -> (String, String) {
@@ -318,7 +340,13 @@ fn declaration(
         return say("the edition stands first in a file, and once".into()).help("remove this line");
     }
     if word == "seed" {
-        let help = "write `seed 20260101`, or a phrase in quotes";
+        let rest = text.get(word.len()..).unwrap_or("").trim_start();
+        let value = rest.strip_prefix(['=', ':']).map(str::trim_start);
+        let value = value.and_then(|value| value.lines().next()).map(str::trim);
+        let help = match value.filter(|value| !value.is_empty()) {
+            Some(value) => format!("write `seed {value}`: nothing stands between"),
+            None => "write `seed 20260101`, or a phrase in quotes".to_owned(),
+        };
         return say("this seed cannot be read".into()).help(help);
     }
     if KINDS.contains(&word) {
@@ -331,6 +359,13 @@ fn declaration(
             .fix("make it a `let`", Span::at(place.start), "let ");
     }
     let diagnostic = say(format!("`{word}` starts no declaration"));
+    if let Some(entry) = line_elsewhere(word) {
+        let diagnostic = diagnostic.help(entry.help);
+        return match entry.here {
+            Some(here) => diagnostic.fix(format!("write `{here}`"), place, here),
+            None => diagnostic,
+        };
+    }
     match suggest(word, KINDS) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")).fix(
             format!("write `{near}`"),
@@ -468,7 +503,19 @@ pub(crate) fn misplaced(source: SourceId, tree: &Tree, id: NodeId) -> Vec<Diagno
         Kind::Body => {
             let parts: Vec<NodeId> = tree.parts(id).collect();
             let pairs = parts.iter().zip(parts.iter().skip(1));
+            let mut said = 0;
             pairs
+                .filter(|(value, _)| {
+                    // What follows a word of another language on its line is part of it.
+                    let span = tree.span(**value);
+                    let part = span.start < said;
+                    if line_elsewhere(tree.text_of(**value)).is_some() {
+                        let rest = Span::new(span.end, tree.span(Tree::ROOT).end);
+                        let line = rest.text(tree.source()).lines().next().unwrap_or("");
+                        said = span.end + line.len() as u32;
+                    }
+                    !part
+                })
                 .filter_map(|(value, next)| lost_value(source, tree, *value, *next))
                 .collect()
         }
@@ -515,7 +562,10 @@ fn lost_value(source: SourceId, tree: &Tree, value: NodeId, next: NodeId) -> Opt
         Kind::Mark | Kind::MissingClose | Kind::Junk
     );
     let between = Span::new(tree.span(value).end, tree.span(next).start).text(tree.source());
-    let help = if between.contains('\n') {
+    let foreign = line_elsewhere(tree.text_of(value));
+    let help = if let Some(entry) = foreign {
+        entry.help
+    } else if between.contains('\n') {
         "only the last line of a body is its value: give this one a name with `let`, or flow on with `|>`"
     } else {
         "an operator or `|>` may be missing behind it"

@@ -5,7 +5,7 @@ use crate::expr::Scope;
 use crate::primitives::Primitive;
 use crate::types::Hidden;
 use crate::value::{Block, Callee, Eval, Loc, Made, Reported, Tensor, Value};
-use mmh_diag::{Code, Diagnostic, suggest};
+use mmh_diag::{Code, Diagnostic, name_elsewhere, setting_elsewhere, suggest};
 use mmh_syntax::ast::{Arg, BlockKind, Call, Expr, Name, Path, Type};
 
 /// One argument: evaluated already, or still to be read as what its place asks for.
@@ -51,41 +51,26 @@ impl<'p> Bound<'p, '_> {
     }
 }
 
-/// What people write who know it from elsewhere.
-const ELSEWHERE: &[(&str, &str)] = &[
-    ("learning_rate", "lr"),
-    ("rate", "lr"),
-    ("weight_decay", "decay"),
-    ("wd", "decay"),
-    ("eps", "epsilon"),
-    ("kernel_size", "kernel"),
-    ("filters", "to"),
-    ("out_channels", "to"),
-    ("out_features", "to"),
-    ("optimizer", "optimize"),
-    ("optimiser", "optimize"),
-    ("epochs", "length"),
-    ("batch_size", "rows"),
-    ("dim", "over"),
-    ("axis", "over"),
-    ("axes", "over"),
-    ("num_heads", "heads"),
-    ("beta1", "betas"),
-    ("clip_norm", "clip"),
-    ("scheduler", "schedule"),
-    ("dataset", "rows"),
-    ("sigma", "std"),
-];
-
 /// The setting a wrong name probably means.
 pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let alias = ELSEWHERE
-        .iter()
-        .find(|(other, ours)| *other == word && known.contains(ours))
-        .map(|(_, ours)| *ours);
-    alias
-        .and_then(|ours| known.iter().copied().find(|k| *k == ours))
+    let here = setting_elsewhere(word, known).and_then(|entry| entry.here);
+    here.and_then(|here| known.iter().copied().find(|k| *k == here))
         .or_else(|| suggest(word, known.iter().copied()))
+}
+
+/// What to do about a setting that is not there, and the name to put in its place, where that is all.
+pub(crate) fn advice<'a>(
+    word: &str,
+    known: &[&'a str],
+    takes: String,
+) -> (String, Option<&'a str>) {
+    match setting_elsewhere(word, known) {
+        Some(entry) if !entry.help.is_empty() => (entry.help.to_owned(), None),
+        _ => match nearest(word, known) {
+            Some(near) => (format!("did you mean `{near}`? {takes}"), Some(near)),
+            None => (takes, None),
+        },
+    }
 }
 
 impl<'p> Cx<'p> {
@@ -114,11 +99,12 @@ impl<'p> Cx<'p> {
 
     pub(crate) fn callee(&mut self, path: &'p Path, scope: &Scope) -> Eval<Option<Block>> {
         let Some(name) = path.single() else {
+            let help = self.without_module(path);
             return self.fail_at(
                 Code::TypeNotCallable,
                 path.span,
                 format!("`{}` cannot be called", path.text()),
-                "call a block by its name",
+                help,
             );
         };
         match self.name_value(name, scope)? {
@@ -130,6 +116,19 @@ impl<'p> Cx<'p> {
                 format!("`{}` is {}, not a block", name.text, other.kind()),
                 "",
             ),
+        }
+    }
+
+    /// What to write for `nn.Linear` and its like.
+    fn without_module(&self, path: &Path) -> String {
+        let last = path.names.last().map_or("", |name| name.text.as_str());
+        if let Some(entry) = name_elsewhere(last) {
+            return entry.help.to_owned();
+        }
+        let known = crate::primitives::find(last).is_some();
+        match known || self.program.find(self.source, last).is_some() {
+            true => format!("write `{last}`: no module stands before it"),
+            false => "call a block by its name".to_owned(),
         }
     }
 
@@ -436,10 +435,7 @@ impl<'p> Cx<'p> {
         } else {
             format!("it takes: {}", shown.join(", "))
         };
-        let near = nearest(&given.text, params);
-        let help = near.map_or(takes.clone(), |near| {
-            format!("did you mean `{near}`? {takes}")
-        });
+        let (help, near) = advice(&given.text, params, takes);
         let mut diagnostic = Diagnostic::error(
             Code::SettingUnknown,
             format!("`{owner}` has no setting `{}`", given.text),

@@ -3,7 +3,7 @@
 use crate::core::{Cx, Memo, Mode};
 use crate::poly::Poly;
 use crate::value::{Block, Callee, Eval, Loc, Quantity, Reported, Rows, UNITS, Value};
-use mmh_diag::{Code, Diagnostic, suggest};
+use mmh_diag::{Code, Diagnostic, name_elsewhere, suggest};
 use mmh_ir::plan::Part;
 use mmh_syntax::ast::{Expr, Item, Name, Path, SectionKind};
 use std::collections::BTreeMap;
@@ -304,21 +304,34 @@ impl<'p> Cx<'p> {
         if self.is_full() || self.program.broken.may_declare(self.source, &name.text) {
             return Err(Reported);
         }
+        let (help, near) = match name_elsewhere(&name.text) {
+            Some(entry) => (entry.help.to_owned(), entry.here),
+            None => {
+                let near = self.near_name(&name.text, scope);
+                let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
+                (help, near)
+            }
+        };
+        let message = format!("nothing is called `{}`", name.text);
+        let mut diagnostic =
+            Diagnostic::error(Code::NameUnknown, message).at(self.source, name.span, "");
+        if !help.is_empty() {
+            diagnostic = diagnostic.help(help);
+        }
+        if let Some(near) = near {
+            diagnostic = diagnostic.fix(format!("write `{near}`"), name.span, near);
+        }
+        Err(self.report(diagnostic))
+    }
+
+    fn near_name<'n>(&'n self, name: &str, scope: &'n Scope) -> Option<&'n str> {
         let mut known: Vec<&str> = scope.names.iter().map(|(n, _)| n.as_str()).collect();
         known.extend(self.program.names_of(self.source));
         known.extend(self.program.library_names());
         for primitive in crate::primitives::names() {
             known.push(primitive);
         }
-        let near = suggest(&name.text, known);
-        let help = near.map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-        let loc = self.at(name.span);
-        self.fail(
-            Code::NameUnknown,
-            loc,
-            format!("nothing is called `{}`", name.text),
-            help,
-        )
+        suggest(name, known)
     }
 
     pub(crate) fn declared(&mut self, index: usize, name: &Name) -> Eval<Value> {

@@ -96,6 +96,12 @@ impl<'p> Cx<'p> {
                     help,
                 )
             }
+            Some(Value::Text(_)) => self.fail(
+                Code::SettingType,
+                loc,
+                "`loss` is computed, not named by a text",
+                "write `loss = cross_entropy(predict, rows.label)`",
+            ),
             Some(other) => {
                 let kind = other.kind();
                 self.fail(

@@ -324,7 +324,8 @@ fn refused(path: &str, fault: TextFault) -> Diagnostic {
         TextFault::Escape => Diagnostic::error(
             Code::FileEscape,
             format!("`{path}` lies outside the recipe's folder"),
-        ),
+        )
+        .help("no path leads out of the folder of the recipe that is run: check the recipe that uses this file, from its own folder"),
         TextFault::Changed { locked, found } => Diagnostic::error(
             Code::FileChanged,
             format!(

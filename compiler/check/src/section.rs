@@ -1,10 +1,10 @@
 //! What all sections share: closed settings, calls out of a closed list, numbers with units.
 
-use crate::call::{Binding, Bound, nearest};
+use crate::call::{Binding, Bound, advice, nearest};
 use crate::core::Cx;
 use crate::expr::Scope;
 use crate::value::{Eval, Loc, Reported, UnitKind, Value};
-use mmh_diag::{Code, Diagnostic, suggest};
+use mmh_diag::{Code, Diagnostic, name_elsewhere, suggest};
 use mmh_syntax::ast::{Expr, Field, Section};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -60,8 +60,7 @@ impl<'p> Cx<'p> {
 
     pub(crate) fn unknown_field(&mut self, owner: &str, field: &Field, known: &[&str]) {
         let takes = format!("it takes: {}", known.join(", "));
-        let near = nearest(&field.name.text, known);
-        let help = near.map_or(takes.clone(), |n| format!("did you mean `{n}`? {takes}"));
+        let (help, near) = advice(&field.name.text, known, takes);
         let mut diagnostic = Diagnostic::error(
             Code::SettingUnknown,
             format!("`{owner}` has no setting `{}`", field.name.text),
@@ -124,22 +123,47 @@ impl<'p> Cx<'p> {
         };
         let names: Vec<&str> = choices.iter().map(|c| c.0).collect();
         let Some(index) = choices.iter().position(|c| c.0 == name) else {
-            let known = format!("there are: {}", names.join(", "));
-            let near = suggest(name, names.iter().copied());
-            let help = near.map_or(known.clone(), |n| format!("did you mean `{n}`? {known}"));
-            let text = self.text(at);
-            return self.fail(
-                Code::NameUnknown,
-                at,
-                format!("`{text}` is no {what}"),
-                help,
-            );
+            return Err(self.not_chosen(expr, at, &names, what));
         };
         let params = choices.get(index).map_or(&[][..], |c| c.1);
         match self.bind(name, params, false, args, None, scope, at) {
             (bound, Binding::Whole) => Ok((index, bound)),
             _ => Err(Reported),
         }
+    }
+
+    fn not_chosen(&mut self, expr: &Expr, at: Loc, names: &[&str], what: &str) -> Reported {
+        let (written, quoted) = match expr.ungrouped() {
+            Expr::Call(call) => (call.callee.names.last(), None),
+            Expr::Path(path) => (path.names.last(), None),
+            Expr::Text(text) => (None, Some(text.value.as_str())),
+            _ => (None, None),
+        };
+        let word = quoted
+            .or(written.map(|name| name.text.as_str()))
+            .unwrap_or("");
+        let here = name_elsewhere(word).filter(|e| e.here.is_some_and(|h| names.contains(&h)));
+        let exact = names.iter().copied().find(|name| *name == word);
+        let near = exact.or(here.and_then(|e| e.here)).or_else(|| {
+            let small = word.to_lowercase();
+            suggest(&small, names.iter().copied())
+        });
+        let known = format!("there are: {}", names.join(", "));
+        let help = match (here, near) {
+            (_, Some(near)) if quoted.is_some() => {
+                format!("write it without quotes: `{near}`; {known}")
+            }
+            (Some(here), _) => format!("{}; {known}", here.help),
+            (None, Some(near)) => format!("did you mean `{near}`? {known}"),
+            (None, None) => name_elsewhere(word).map_or(known, |e| e.help.to_owned()),
+        };
+        let message = format!("`{}` is no {what}", self.text(at));
+        let mut diagnostic =
+            Diagnostic::error(Code::NameUnknown, message).at(at.source, at.span, "");
+        if let Some(near) = near {
+            diagnostic = diagnostic.fix(format!("write `{near}`"), at.span, near);
+        }
+        self.report(diagnostic.help(help))
     }
 
     /// A length of time in steps; `per_epoch` is 0 where epochs are not known.

@@ -110,7 +110,8 @@ fn no_path_leads_out() {
         assert_eq!(
             said(&[("main.mmh", main)]),
             [format!(
-                "2: file::escape: `{path}` lies outside the recipe's folder"
+                "2: file::escape: `{path}` lies outside the recipe's folder / no path leads out of the folder \
+                 of the recipe that is run: check the recipe that uses this file, from its own folder"
             )]
         );
     }

@@ -6,10 +6,12 @@
 
 #![deny(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+mod elsewhere;
 mod registry;
 mod span;
 mod suggest;
 
+pub use elsewhere::{Elsewhere, all_elsewhere, line_elsewhere, name_elsewhere, setting_elsewhere};
 pub use registry::{Code, page_sections};
 pub use span::{SourceId, Span};
 pub use suggest::{edit_distance, suggest};

@@ -43,3 +43,26 @@ fn distances() {
         assert_eq!(edit_distance(b, a), distance, "{b} {a}");
     }
 }
+
+/// Each word stands once for what it means, is not its own hint, and says what to do or what to write.
+#[test]
+fn words_from_elsewhere_are_distinct_and_say_something() {
+    let mut seen = std::collections::BTreeSet::new();
+    for (kind, entry) in mmh_diag::all_elsewhere() {
+        assert!(
+            seen.insert((kind, entry.word, entry.here)),
+            "{}",
+            entry.word
+        );
+        assert_ne!(entry.here, Some(entry.word));
+        assert!(
+            entry.here.is_some() || !entry.help.is_empty(),
+            "{}",
+            entry.word
+        );
+        assert!(!entry.help.ends_with('.') && entry.help.matches('`').count() % 2 == 0);
+        let first = entry.help.chars().next();
+        assert!(first.is_none_or(|c| !c.is_uppercase()), "{}", entry.help);
+    }
+    assert!(seen.len() > 140, "{}", seen.len());
+}
