@@ -161,21 +161,23 @@ proptest! {
 }
 
 #[test]
-fn every_example_is_as_the_formatter_leaves_it() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+fn every_recipe_here_is_as_the_formatter_leaves_it() {
     let mut seen = 0;
-    for entry in std::fs::read_dir(folder).expect("the examples") {
-        let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|e| e == "mmh") {
-            let text = std::fs::read_to_string(&path).expect("a recipe");
-            assert_eq!(
-                mmh_syntax::format(&mmh_syntax::parse(&text).tree),
-                text,
-                "{}",
-                path.display()
-            );
-            seen += 1;
+    for folder in [
+        "examples",
+        "stdlib",
+        "benches/recipes",
+        "compiler/check/tests/recipes",
+    ] {
+        let folder = format!("{}/../{folder}", env!("CARGO_MANIFEST_DIR"));
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|e| e == "mmh") {
+                let text = std::fs::read_to_string(&path).expect("a recipe");
+                assert_eq!(formatted(&text), text, "{}", path.display());
+                seen += 1;
+            }
         }
     }
-    assert!(seen >= 5, "{seen} examples");
+    assert!(seen >= 20, "{seen} recipes");
 }

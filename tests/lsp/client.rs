@@ -56,7 +56,12 @@ impl Client {
         let mut client = Self::start();
         let capabilities = json!({
             "general": { "positionEncodings": encodings },
-            "textDocument": { "publishDiagnostics": { "relatedInformation": true } },
+            "textDocument": {
+                "publishDiagnostics": { "relatedInformation": true },
+                "hover": { "contentFormat": ["markdown", "plaintext"] },
+                "completion": { "completionItem": { "documentationFormat": ["markdown"] } },
+                "signatureHelp": { "signatureInformation": { "documentationFormat": ["markdown"] } },
+            },
         });
         let params = json!({ "processId": null, "rootUri": null, "capabilities": capabilities });
         let about = client.ask("initialize", params).expect("it starts");

@@ -36,6 +36,21 @@ fn neovim_shows_mistakes_hovers_and_mends() {
     let recipe = folder.path().join("digits.mmh");
     let wrong = DIGITS.replace("adamw(lr", "adamw(learning_rate");
     std::fs::write(&recipe, wrong).expect("a file");
+    let manual = std::fs::read_to_string(root().join("grammar/editors/README.md")).expect("it");
+    let snippets: Vec<PathBuf> = (manual.split("```lua\n").skip(1).enumerate())
+        .map(|(number, rest)| {
+            let path = folder.path().join(format!("snippet{number}.lua"));
+            let lines = rest.split("```").next().expect("a block");
+            std::fs::write(&path, lines).expect("a file");
+            path
+        })
+        .collect();
+    assert_eq!(snippets.len(), 2, "one from Neovim 0.11 on, one for before");
+    let program = Path::new(env!("CARGO_BIN_EXE_mmhc"));
+    let mut path = vec![program.parent().expect("a folder").to_path_buf()];
+    path.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
     let output = Command::new("nvim")
         .args(["--headless", "--clean", "-n"])
         .arg("-c")
@@ -43,8 +58,10 @@ fn neovim_shows_mistakes_hovers_and_mends() {
             "luafile {}",
             root().join("tests/lsp/neovim.lua").display()
         ))
-        .arg(&recipe)
-        .env("MMHC", env!("CARGO_BIN_EXE_mmhc"))
+        .env("PATH", std::env::join_paths(path).expect("a path"))
+        .env("MMH_SNIPPET", &snippets[0])
+        .env("MMH_SNIPPET_BEFORE", &snippets[1])
+        .env("MMH_RECIPE", &recipe)
         .env("XDG_STATE_HOME", folder.path())
         .output()
         .expect("nvim starts");
@@ -74,7 +91,7 @@ fn a_client_of_a_registry_finds_nothing_amiss() {
         .expect("python starts");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && said.contains("15 passed"),
+        output.status.success() && said.contains("18 passed"),
         "{said}\n{}",
         String::from_utf8_lossy(&output.stderr)
     );

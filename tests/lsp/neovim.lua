@@ -1,5 +1,5 @@
--- Run by Neovim, headless, in a recipe with an unknown setting: the server is started as the documentation says, and
--- the editor's own client asks. Works from Neovim 0.7 on.
+-- Run by Neovim, headless, for a recipe with an unknown setting: the lines of the documentation start the server, and the
+-- editor's own client asks. Works from Neovim 0.7 on.
 
 local function finish(word, status)
   io.stderr:write(word .. "\n")
@@ -32,13 +32,16 @@ local function position(buffer, pattern)
 end
 
 local function scenario()
+  local snippet = vim.fn.has("nvim-0.11") == 1 and vim.env.MMH_SNIPPET or vim.env.MMH_SNIPPET_BEFORE
+  dofile(snippet)
+  vim.cmd("edit " .. vim.fn.fnameescape(vim.env.MMH_RECIPE))
   local buffer = vim.api.nvim_get_current_buf()
-  local client = must(vim.lsp.start_client({
-    name = "mmh",
-    cmd = { vim.env.MMHC, "lsp" },
-    root_dir = vim.fn.expand("%:p:h"),
-  }), "the server starts")
-  must(vim.lsp.buf_attach_client(buffer, client), "the text is attached")
+  must(vim.bo[buffer].filetype == "mmh", "the file's type is known")
+  local clients = vim.lsp.get_clients or vim.lsp.get_active_clients
+  must(vim.wait(20000, function()
+    return #clients() > 0
+  end, 20), "the server starts")
+  local client = clients()[1].id
   local document = { uri = vim.uri_from_bufnr(buffer) }
   local found
   must(vim.wait(20000, function()

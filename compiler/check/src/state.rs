@@ -143,7 +143,12 @@ impl<'p> Cx<'p> {
 
     /// An input of the runtime, one node for all its uses.
     pub(crate) fn input(&mut self, input: Input, dtype: DType, dims: Vec<Dim>) -> Eval<Tensor> {
-        let name = format!("{input:?}");
+        // Columns and statistics are counted anew in every data set.
+        let set = match input {
+            Input::Column(_) | Input::Statistic(_) => self.reading.as_ref().map(|r| r.data),
+            _ => None,
+        };
+        let name = format!("{set:?} {input:?}");
         if let Some(known) = self.inputs.get(&name) {
             return Ok(known.clone());
         }

@@ -2,15 +2,13 @@
 
 use mmh_diag::{Code, Diagnostic, Edit, Fix, Label, Severity, SourceId, Span};
 use mmh_runtime::RunFailure;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// One file that labels point into.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SourceFile {
     /// As it is shown.
     pub(crate) name: String,
-    /// Where it may be written, if it may.
-    pub(crate) path: Option<PathBuf>,
     /// All of it.
     pub(crate) text: String,
 }

@@ -79,7 +79,6 @@ fn source_file(source: &SourceText, world: &Disk) -> SourceFile {
             true => source.path.clone(),
             false => path.display().to_string(),
         },
-        path: (!inner).then_some(path),
         text: source.text.clone(),
     }
 }

@@ -35,6 +35,7 @@ mod lock;
 mod log;
 mod logs;
 mod lsp;
+mod mend;
 mod new;
 mod not_yet;
 mod outcome;

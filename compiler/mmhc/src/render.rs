@@ -217,7 +217,6 @@ mod tests {
     fn report(text: &str, diagnostic: Diagnostic) -> Report {
         let source = SourceFile {
             name: "a.mmh".into(),
-            path: None,
             text: text.into(),
         };
         Report {

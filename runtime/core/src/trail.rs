@@ -245,3 +245,24 @@ pub(crate) fn mark_of(event: &Event, of: &str) -> Option<Option<Mark>> {
     };
     (training == of).then(mark)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_does_not_come_out_again_is_said() {
+        let (one, other) = (blake3::hash(b"one"), blake3::hash(b"other"));
+        let mut trail = Trail {
+            every: 1,
+            start: one,
+            marks: Vec::new(),
+            expected: BTreeMap::from([(1, one), (2, one)]),
+        };
+        assert!(trail.add(1, one, one).is_ok());
+        assert_eq!(
+            trail.add(2, one, other),
+            Err(RunFailure::NotRepeated { step: 2 })
+        );
+    }
+}

@@ -87,12 +87,34 @@ fn check_missing(
     }
 }
 
+/// Whole numbers below this are looked up by themselves.
+const SMALL: usize = 1000;
+
+/// The whole number below [`SMALL`] that a text is the one form of.
+fn small_number(text: &str) -> Option<usize> {
+    let digits = text.as_bytes();
+    let short = matches!(
+        digits,
+        [b'0'] | [b'1'..=b'9'] | [b'1'..=b'9', _] | [b'1'..=b'9', _, _]
+    );
+    let number = |number: usize, digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| usize::from(digit - b'0'))?;
+        Some(number * 10 + digit)
+    };
+    digits
+        .iter()
+        .filter(|_| short)
+        .try_fold(0, number)
+        .filter(|_| short)
+}
+
 pub(crate) fn table_words(
     table: &Table,
     column: usize,
     missing: Missing,
 ) -> Result<Words, DataError> {
     let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+    let mut small = [None; SMALL];
     let mut words = Words {
         names: Vec::new(),
         ids: Vec::with_capacity(table.rows()),
@@ -110,11 +132,21 @@ pub(crate) fn table_words(
             words.ids.push(0);
             continue;
         }
-        if let Some(&id) = seen.get(cell.text.as_ref()) {
+        let known = small_number(&cell.text).and_then(|number| small.get_mut(number));
+        if let Some(&id) = match &known {
+            Some(known) => known.as_ref(),
+            None => seen.get(cell.text.as_ref()),
+        } {
             words.ids.push(id);
             continue;
         }
         let id = words.names.len() as u32;
+        if let Some(known) = known {
+            *known = Some(id);
+            words.names.push(cell.text.into_owned());
+            words.ids.push(id);
+            continue;
+        }
         words.names.push(cell.text.clone().into_owned());
         seen.insert(cell.text.into_owned(), id);
         words.ids.push(id);
@@ -187,5 +219,20 @@ fn table_column(table: &Table, column: usize) -> ColumnInfo {
         shape: Vec::new(),
         kind,
         missing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_numbers_have_one_form() {
+        for number in 0..SMALL {
+            assert_eq!(small_number(&number.to_string()), Some(number));
+        }
+        for text in ["", "00", "07", "-1", "1000", "1a", "a1", "+1", "1.0"] {
+            assert_eq!(small_number(text), None, "{text}");
+        }
     }
 }

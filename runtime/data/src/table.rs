@@ -328,7 +328,12 @@ impl Table {
         } else {
             raw
         };
-        let text = raw.trim_matches(blank);
+        let ends_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+        // Most fields have nothing to trim, and this is seen sooner than trimmed.
+        let text = match ends_blank(raw.as_bytes().first()) || ends_blank(raw.as_bytes().last()) {
+            true => raw.trim_matches(blank),
+            false => raw,
+        };
         if text.starts_with('"') {
             let message = "a space stands before a quote".to_owned();
             return Err(self.broken(

@@ -677,3 +677,16 @@ fn run_and_check_are_told_what_they_were_given() {
     assert_eq!(refuse_in_place_of_recipe(b"// text\nmmh 1\nseed 3\n"), None);
     assert_eq!(refuse_in_place_of_recipe(b"seed 3\n"), None);
 }
+
+#[test]
+fn a_frame_whose_blocks_are_damaged_is_told_as_such() {
+    let text = b"rows and rows and rows of the same words".repeat(40);
+    let whole = ::zstd::encode_all(&text[..], 3).expect("memory");
+    verify_bytes(&whole).expect("it is whole");
+    let damaged = (6..whole.len()).any(|at| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x5a;
+        verify_bytes(&bytes).is_err_and(|error| error.code() == "legacy::frame")
+    });
+    assert!(damaged);
+}

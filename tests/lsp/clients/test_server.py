@@ -195,3 +195,48 @@ async def test_letters_in_quick_succession_end_as_the_whole(client: LanguageClie
     position = place(client, DIGITS, "conv(wide", 1)
     hover = await client.text_document_hover_async(types.HoverParams(about, position))
     assert "channel = 24" in hover.contents.value
+
+
+@pytest.mark.asyncio
+async def test_what_may_stand_here_and_what_it_is(client: LanguageClient, project):
+    about, _ = document(client, project / "digits.mmh")
+    version = 1
+
+    async def completed(old, new, shift):
+        nonlocal version
+        version += 1
+        text = DIGITS.replace(old, new)
+        client.text_document_did_change(
+            types.DidChangeTextDocumentParams(
+                text_document=types.VersionedTextDocumentIdentifier(uri=about.uri, version=version),
+                content_changes=[types.TextDocumentContentChangeWholeDocument(text=text)],
+            )
+        )
+        position = place(client, text, new, shift)
+        found = await client.text_document_completion_async(types.CompletionParams(about, position))
+        return {item.label for item in found.items}
+
+    ops = await completed("|> down(to = 2 * wide)", "|> dow", len("|> dow"))
+    assert {"down", "dropout", "conv", "layer_norm"} <= ops
+    settings = await completed("3e-2), decay = 1e-2", "3e-2), de", len("3e-2), de"))
+    assert {"decay", "betas", "epsilon"} <= settings
+    axes = await completed("over = [height, width]", "over = [he, width]", len("over = [he"))
+    assert {"height", "channel"} <= axes
+    await completed("nothing at all", "mmh 1", 0)
+    hover = await client.text_document_hover_async(
+        types.HoverParams(about, place(client, DIGITS, "30 epochs\n", 4))
+    )
+    assert "epoch" in hover.contents.value
+    hover = await client.text_document_hover_async(
+        types.HoverParams(about, place(client, DIGITS, "dropout(", 2))
+    )
+    assert "dropout(" in hover.contents.value and len(hover.contents.value) > 60
+    position = place(client, DIGITS, "residual(", 2)
+    marks = await client.text_document_document_highlight_async(
+        types.DocumentHighlightParams(about, position)
+    )
+    assert len(marks) == 3
+    prepared = await client.text_document_prepare_rename_async(
+        types.PrepareRenameParams(about, position)
+    )
+    assert prepared.placeholder == "residual"

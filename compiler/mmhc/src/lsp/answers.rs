@@ -32,6 +32,7 @@ pub(super) struct Ready<'s> {
     pub(super) encoding: Encoding,
     pub(super) related: bool,
     pub(super) versioned: bool,
+    pub(super) markdown: Markdown,
     pub(super) workspaces: &'s [PathBuf],
     pub(super) open: &'s Documents,
 }
@@ -153,7 +154,7 @@ impl Ready<'_> {
         let found = self.analysis.hover(offset(&self.lines, &params)?);
         Ok(found.map_or(Value::Null, |hover| {
             json!({
-                "contents": { "kind": "markdown", "value": hover.markdown },
+                "contents": words(&hover.markdown, self.markdown.hover),
                 "range": self.range(hover.span),
             })
         }))
@@ -178,7 +179,7 @@ impl Ready<'_> {
             insert(&mut out, "detail", json!(item.detail));
         }
         if !item.doc.is_empty() {
-            let doc = json!({ "kind": "markdown", "value": item.doc });
+            let doc = words(&item.doc, self.markdown.completion);
             insert(&mut out, "documentation", doc);
         }
         out
@@ -195,7 +196,7 @@ impl Ready<'_> {
             .collect();
         let mut signature = json!({
             "label": found.label,
-            "documentation": { "kind": "markdown", "value": found.doc },
+            "documentation": words(&found.doc, self.markdown.signature),
             "parameters": parameters,
         });
         let mut out = json!({ "activeSignature": 0 });
@@ -399,6 +400,23 @@ impl Ready<'_> {
         };
         (root, project)
     }
+}
+
+/// Where the client shows Markdown; elsewhere it is given plain text.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Markdown {
+    pub(super) hover: bool,
+    pub(super) completion: bool,
+    pub(super) signature: bool,
+}
+
+fn words(markdown: &str, shown: bool) -> Value {
+    if shown {
+        return json!({ "kind": "markdown", "value": markdown });
+    }
+    let lines = markdown.lines().filter(|line| !line.starts_with("```"));
+    let plain: Vec<String> = lines.map(|line| line.replace('`', "")).collect();
+    json!({ "kind": "plaintext", "value": plain.join("\n") })
 }
 
 fn insert(object: &mut Value, name: &str, value: Value) {

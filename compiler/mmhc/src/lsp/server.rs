@@ -1,6 +1,6 @@
 //! What the server knows, and who answers which request.
 
-use super::answers::{self, Ready};
+use super::answers::{self, Markdown, Ready};
 use super::documents::{Document, Documents};
 use super::project;
 use super::text::{Encoding, Lines};
@@ -9,7 +9,7 @@ use super::world::Folders;
 use lsp_server::{ErrorCode, Notification};
 use lsp_types::{
     DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams,
-    InitializeParams, PositionEncodingKind, TextDocumentPositionParams,
+    InitializeParams, MarkupKind, PositionEncodingKind, TextDocumentPositionParams,
 };
 use mmh_ide::Analysis;
 use serde::de::DeserializeOwned;
@@ -32,6 +32,7 @@ pub(super) struct Server {
     pub(super) related: bool,
     /// The client checks the versions that changes are for.
     versioned: bool,
+    markdown: Markdown,
     /// The folders the client works in.
     workspaces: Vec<PathBuf>,
     pub(super) open: Documents,
@@ -78,6 +79,27 @@ fn versioned(asked: &InitializeParams) -> bool {
     edits.and_then(|edits| edits.document_changes) == Some(true)
 }
 
+fn markdown(asked: &InitializeParams) -> Markdown {
+    let shows = |formats: Option<&Vec<MarkupKind>>| {
+        formats.is_some_and(|formats| formats.contains(&MarkupKind::Markdown))
+    };
+    let Some(text) = &asked.capabilities.text_document else {
+        return Markdown::default();
+    };
+    let hover = text.hover.as_ref();
+    let item = text
+        .completion
+        .as_ref()
+        .and_then(|it| it.completion_item.as_ref());
+    let help = text.signature_help.as_ref();
+    let signature = help.and_then(|it| it.signature_information.as_ref());
+    Markdown {
+        hover: shows(hover.and_then(|it| it.content_format.as_ref())),
+        completion: shows(item.and_then(|it| it.documentation_format.as_ref())),
+        signature: shows(signature.and_then(|it| it.documentation_format.as_ref())),
+    }
+}
+
 #[expect(deprecated, reason = "older clients name their one folder so")]
 fn workspaces(asked: &InitializeParams) -> Vec<PathBuf> {
     let path = |uri: &lsp_types::Uri| uri::path_of(uri.as_str());
@@ -103,6 +125,7 @@ impl Server {
             },
             related: diagnostics.and_then(|about| about.related_information) == Some(true),
             versioned: versioned(asked),
+            markdown: markdown(asked),
             workspaces: workspaces(asked),
             open: Documents::new(),
             folders: Folders::default(),
@@ -286,6 +309,7 @@ impl Server {
             encoding: self.encoding,
             related: self.related,
             versioned: self.versioned,
+            markdown: self.markdown,
             workspaces: &self.workspaces,
             open: &self.open,
         })
