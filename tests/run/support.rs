@@ -43,6 +43,8 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mmhc"));
         command.args(arguments).current_dir(self.0.path());
         command.env("NO_COLOR", "1").stdin(Stdio::null());
+        // What is known of the devices here is the user's own.
+        command.env("XDG_CACHE_HOME", self.path("cache"));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }

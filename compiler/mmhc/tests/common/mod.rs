@@ -85,6 +85,7 @@ impl Place {
     pub(crate) fn with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mmhc"));
         command.args(arguments).current_dir(self.folder.path());
+        command.env("XDG_CACHE_HOME", self.path("cache"));
         command.envs(variables.iter().copied()).stdin(Stdio::null());
         Ran::from(command.output().expect("mmhc starts"))
     }
@@ -93,6 +94,7 @@ impl Place {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mmhc"))
             .args(arguments)
             .current_dir(self.folder.path())
+            .env("XDG_CACHE_HOME", self.path("cache"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
