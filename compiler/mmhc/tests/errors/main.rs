@@ -36,6 +36,7 @@ use std::path::{Path, PathBuf};
 const ELSEWHERE: &[(&str, &str)] = &[
     ("file::exists", "compiler/mmhc/tests/begin.rs"),
     ("file::changed", "compiler/mmhc/tests/cli.rs"),
+    ("run::log", "tests/run/logs.rs"),
     ("run::edition", "compiler/mmhc/tests/errors/moments.rs"),
     ("store::busy", "runtime/store/tests/store.rs"),
     ("store::damaged", "runtime/store/tests/store.rs"),
