@@ -1,10 +1,11 @@
 //! What TensorBoard and MLflow are told, read by their own readers.
 
 use crate::support::{Place, examples, skip};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// The Python of `MMH_PYTHON` if it has a module; where all is required, it must.
 fn python(test: &str, module: &str) -> Option<String> {
@@ -263,6 +264,132 @@ fn mlflow_is_told_of_every_trial() {
         to("runs/update")
             .iter()
             .all(|it| it["status"] == "FINISHED")
+    );
+}
+
+/// MLflow's own server in one process, by the Python of `MMH_MLFLOW_PYTHON`; it ends with this.
+struct MlFlowServer(std::process::Child, u16);
+
+impl Drop for MlFlowServer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const SERVER: &str = r#"
+import os, sys
+os.environ["_MLFLOW_SERVER_FILE_STORE"] = os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = sys.argv[1]
+from mlflow.server import app
+app.run(host="127.0.0.1", port=int(sys.argv[2]))
+"#;
+
+impl MlFlowServer {
+    fn start(python: &str, folder: &std::path::Path) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let mut command = Command::new(python);
+        command
+            .args(["-c", SERVER])
+            .arg(folder)
+            .arg(port.to_string());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let server = Self(command.spawn().expect("the server starts"), port);
+        let is_up = (0..1200).any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        assert!(is_up, "the server does not answer");
+        server
+    }
+
+    fn ask(&self, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let mut stream = TcpStream::connect(("127.0.0.1", self.1)).expect("a connection");
+        let head = format!(
+            "POST /api/2.0/mlflow/{path} HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a body");
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}"))
+    }
+}
+
+#[test]
+fn mlflows_own_server_takes_runs_and_searches() {
+    let test = "mlflows_own_server_takes_runs_and_searches";
+    let Ok(python) = std::env::var("MMH_MLFLOW_PYTHON") else {
+        let required = std::env::var_os("MMH_REQUIRE_ALL").is_some_and(|all| all == "1");
+        assert!(
+            !required,
+            "MMH_MLFLOW_PYTHON is not set, and MMH_REQUIRE_ALL asks for it"
+        );
+        return skip(test, "MMH_MLFLOW_PYTHON is not set");
+    };
+    let place = Place::new();
+    let server = MlFlowServer::start(&python, &place.path("server"));
+    let (recipe, log) = (
+        recipe("search.mmh"),
+        format!("mlflow=http://127.0.0.1:{}", server.1),
+    );
+    let words = [
+        &["run", &recipe, "--json", "--out", "tuned", "--log", &log],
+        SHORT,
+    ]
+    .concat();
+    let ran = place.mmhc(&words).ends(0);
+    assert!(!ran.err.contains("warning"), "{}", ran.err);
+    // Again, into the experiment that is there now: one run.
+    let words = [
+        "run",
+        &recipe,
+        "--no-search",
+        "--limit",
+        "2 epochs",
+        "--out",
+        "one",
+        "--log",
+        &log,
+    ];
+    let one = place.mmhc(&words).ends(0);
+    assert!(!one.err.contains("warning"), "{}", one.err);
+    let found = server.ask(
+        "experiments/search",
+        &json!({ "max_results": 10, "filter": "name = 'search'" }),
+    );
+    let experiment = found["experiments"][0]["experiment_id"]
+        .as_str()
+        .expect("an experiment");
+    let found = server.ask(
+        "runs/search",
+        &json!({ "experiment_ids": [experiment], "max_results": 100 }),
+    );
+    let runs = found["runs"].as_array().expect("runs");
+    assert_eq!(runs.len(), 1 + 4 + 1, "{found}");
+    assert!(runs.iter().all(|run| run["info"]["status"] == "FINISHED"));
+    let best = &ran.json()["study"]["best"];
+    let name = format!(
+        "tune trial {}",
+        best["trial"].as_u64().expect("a number") + 1
+    );
+    let trial = runs
+        .iter()
+        .find(|run| run["info"]["run_name"] == *name)
+        .expect("the best trial");
+    let metrics = trial["data"]["metrics"].as_array().expect("metrics");
+    let figure = metrics
+        .iter()
+        .find(|it| it["key"] == "figure/watch")
+        .expect("its figure");
+    assert_eq!(figure["value"], best["value"]);
+    let settings = trial["data"]["params"].as_array().expect("settings");
+    assert_eq!(
+        settings.len(),
+        best["settings"].as_object().expect("settings").len()
     );
 }
 

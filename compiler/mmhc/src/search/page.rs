@@ -1,7 +1,7 @@
 //! The study's part of `study/report.html`: drawn as SVG, without scripts or links, every text escaped.
 
 use super::Searched;
-use super::show::words;
+use super::show::{brief, words};
 use mmh_runtime::chart::{
     EDGE, HEIGHT, Range, WIDTH, across, dot, escape, label, line, open, shown, up,
 };
@@ -251,14 +251,13 @@ fn parallel(page: &mut String, searched: &Searched<'_>, best: usize) {
     }
     for (number, range) in ranges.iter().enumerate() {
         let axis = space.sites.len() + number;
-        let name = format!(
-            "{} {} .. {}",
-            figure_name(searched, number),
-            shown(range.low),
-            shown(range.high)
-        );
         let anchor = if axis as f64 == last { "end" } else { "middle" };
-        axis_line(page, across(axis as f64 / last), anchor, axis, &name);
+        let x = across(axis as f64 / last);
+        axis_line(page, x, anchor, axis, figure_name(searched, number));
+        // Its ends, which settings have in the table below, at two heights as well.
+        let y = HEIGHT - if axis.is_multiple_of(2) { 6.0 } else { 21.0 };
+        let ends = format!("{} … {}", shown(range.low), shown(range.high));
+        label(page, x, y, anchor, &ends);
     }
     let others = all.iter().filter(|(trial, _)| *trial != best);
     for (trial, figures) in others.chain(all.iter().filter(|(trial, _)| *trial == best)) {
@@ -389,7 +388,7 @@ fn importance(page: &mut String, searched: &Searched<'_>) {
 
 fn table(page: &mut String, searched: &Searched<'_>) {
     let study = &searched.study;
-    page.push_str("<h2>Trials</h2><table id=\"trials\"><tr><th>trial</th><th>state</th>");
+    page.push_str("<h2>Trials</h2><div style=\"overflow-x:auto\"><table id=\"trials\"><tr><th>trial</th><th>state</th>");
     for objective in &study.spec().objectives {
         let _ = write!(page, "<th>{}</th>", escape(&objective.name));
     }
@@ -428,9 +427,10 @@ fn table(page: &mut String, searched: &Searched<'_>) {
                 .and_then(|it| it.get(&site.name))
                 .and_then(|it| it.as_str())
                 .unwrap_or("–");
-            let _ = write!(page, "<td>{}</td>", escape(text));
+            let (text, whole) = (escape(&brief(text)), escape(text));
+            let _ = write!(page, "<td title=\"{whole}\">{text}</td>");
         }
         page.push_str("</tr>");
     }
-    page.push_str("</table>");
+    page.push_str("</table></div>");
 }

@@ -27,7 +27,7 @@ impl Board {
         let bar = system::stderr_is_terminal().then(|| {
             let target = ProgressDrawTarget::stderr();
             let bar = ProgressBar::with_draw_target(Some(study.total() as u64), target);
-            let template = "{prefix} {bar:24} {pos}/{len} trials  {eta} left{msg}";
+            let template = "{prefix} {bar:24} {pos}/{len} trials  {elapsed}{msg}";
             match ProgressStyle::with_template(template) {
                 Ok(style) => bar.with_style(style),
                 Err(_) => bar,
@@ -48,7 +48,7 @@ impl Board {
 
     /// Says where a search is gone on with.
     pub(crate) fn resumed(&mut self, study: &Study) {
-        let done = done(study);
+        let (done, begun) = (done(study), begun(study));
         if done > 0 && self.bar.is_none() {
             system::tell(&format!(
                 "{}: goes on after {done} of {} trials\n",
@@ -56,7 +56,7 @@ impl Board {
             ));
         }
         if let Some(bar) = &self.bar {
-            bar.set_position(done as u64);
+            bar.set_position(begun as u64);
         }
     }
 
@@ -99,7 +99,7 @@ impl Board {
                 job.trial + 1,
                 job.rung + 1,
                 words(outcome),
-                written(settings)
+                pairs(settings, brief)
             );
             self.best.push((job.rung, loss, row));
             self.best
@@ -110,7 +110,7 @@ impl Board {
         let table: String = rows
             .map(|(_, _, row)| format!("\n{}", row.chars().take(wide).collect::<String>()))
             .collect();
-        bar.set_position(done(study) as u64);
+        bar.set_position(begun(study) as u64);
         bar.set_message(table);
     }
 
@@ -128,6 +128,23 @@ fn done(study: &Study) -> usize {
         .count()
 }
 
+/// Trials that were trained to a rung at least.
+fn begun(study: &Study) -> usize {
+    let trials = study.trials().iter();
+    trials
+        .filter(|it| it.results.iter().any(Option::is_some))
+        .count()
+}
+
+/// A setting where there is little room: a drawn number has more digits than anyone reads.
+pub(crate) fn brief(text: &str) -> String {
+    match text.parse::<f64>() {
+        Ok(x) if text.len() > 8 && (1e-2..1e6).contains(&x.abs()) => format!("{x:.4}"),
+        Ok(x) if text.len() > 8 => format!("{x:.3e}"),
+        _ => text.to_owned(),
+    }
+}
+
 /// What came of a trial, for people.
 pub(crate) fn words(outcome: Outcome) -> String {
     match outcome {
@@ -140,8 +157,12 @@ pub(crate) fn words(outcome: Outcome) -> String {
 
 /// `lr = 0.01, hidden = 32`.
 pub(crate) fn written(settings: &Map<String, Value>) -> String {
+    pairs(settings, str::to_owned)
+}
+
+fn pairs(settings: &Map<String, Value>, shown: impl Fn(&str) -> String) -> String {
     let one = |(name, value): (&String, &Value)| {
-        format!("{name} = {}", value.as_str().unwrap_or_default())
+        format!("{name} = {}", shown(value.as_str().unwrap_or_default()))
     };
     settings.iter().map(one).collect::<Vec<_>>().join(", ")
 }
@@ -251,5 +272,34 @@ fn method(method: Method) -> String {
         Method::Median { startup } => format!("median(startup = {startup} trials)"),
         Method::Patience { rungs } => format!("patience(wait = {rungs})"),
         Method::Threshold { bound } => format!("threshold(bound = {bound})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::brief;
+
+    #[test]
+    fn drawn_numbers_are_cut_and_written_ones_are_not() {
+        let shown = [
+            "0.07386760116787627",
+            "0.00012345678901",
+            "1e-2",
+            "adamw(…)",
+            "64",
+            "-123456.7891",
+        ]
+        .map(brief);
+        assert_eq!(
+            shown,
+            [
+                "0.0739",
+                "1.235e-4",
+                "1e-2",
+                "adamw(…)",
+                "64",
+                "-123456.7891"
+            ]
+        );
     }
 }
