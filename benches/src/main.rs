@@ -43,7 +43,7 @@ fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let place = asked.data.as_deref().unwrap_or(folder.path());
     let workload = asked.workload;
-    workload.prepare(place)?;
+    workload.prepare(place, asked.trail)?;
     let plan = Plan::from_text(&workload.plan(place)?).map_err(|error| error.to_string())?;
     let device = Cpu::new(asked.threads, asked.isa);
     let cancel = Arc::new(AtomicBool::new(false));

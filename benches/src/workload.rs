@@ -71,8 +71,9 @@ impl Workload {
         }
     }
 
-    /// Writes recipe and data, unless they are there.
-    pub(crate) fn prepare(self, folder: &Path) -> Result<(), String> {
+    /// Writes recipe and data, unless they are there. With `trail`, checkpoints are saved as often as where a recipe says nothing of
+    /// them.
+    pub(crate) fn prepare(self, folder: &Path, trail: bool) -> Result<(), String> {
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         let path = folder.join(format!("{}.mmh", self.name()));
         if path.exists() {
@@ -85,7 +86,9 @@ impl Workload {
             Self::D => data::pictures(folder, 64 * 32, 8),
             Self::C => data::letters(folder, 8 * 16 * 128),
         };
-        made.and_then(|()| std::fs::write(path, self.recipe()))
+        let says_nothing = |line: &&str| !trail || !line.trim_start().starts_with("checkpoint ");
+        let recipe: Vec<&str> = self.recipe().lines().filter(says_nothing).collect();
+        made.and_then(|()| std::fs::write(path, recipe.join("\n") + "\n"))
             .map_err(|error| error.to_string())
     }
 
