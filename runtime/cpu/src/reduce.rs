@@ -88,26 +88,44 @@ fn fold_blocks(fold: Mode, data: &mut [f32], rows: usize, width: usize) {
 /// One row of up to a block of elements.
 #[inline(always)]
 fn fold_line(fold: Mode, line: &mut [f32]) -> f32 {
-    let count = line.len();
-    if count == 0 {
-        return empty(fold);
+    match fold {
+        Mode::Sum | Mode::Write => line_of(fold, line, |a, b| a + b),
+        Mode::Max => line_of(fold, line, |a, b| if a > b { a } else { b }),
+        Mode::Min => line_of(fold, line, |a, b| if a < b { a } else { b }),
     }
-    if count > LANES {
-        let (lanes, rest) = line.split_at_mut(LANES);
-        for chunk in rest.chunks(LANES) {
-            combine(fold, &mut lanes[..chunk.len()], chunk);
+}
+
+/// The same for one way to fold, so that lanes and tree of a long row stay in registers.
+#[inline(always)]
+fn line_of(mode: Mode, line: &mut [f32], fold: impl Fn(f32, f32) -> f32) -> f32 {
+    let Some((lanes, rest)) = line.split_first_chunk::<LANES>() else {
+        if line.is_empty() {
+            return empty(mode);
         }
-    }
-    let mut present = count.min(LANES);
-    for half in [32, 16, 8, 4, 2, 1] {
-        if present > half {
-            let (low, high) = line.split_at_mut(half);
-            let moved = present - half;
-            combine(fold, &mut low[..moved], &high[..moved]);
-            present = half;
+        let mut present = line.len();
+        for half in [32, 16, 8, 4, 2, 1] {
+            if present > half {
+                let (low, high) = line.split_at_mut(half);
+                let folded = low.iter_mut().zip(&high[..present - half]);
+                folded.for_each(|(a, b)| *a = fold(*a, *b));
+                present = half;
+            }
         }
+        return line[0];
+    };
+    let mut lanes = *lanes;
+    let (chunks, tail) = rest.as_chunks::<LANES>();
+    for chunk in chunks {
+        (0..LANES).for_each(|l| lanes[l] = fold(lanes[l], chunk[l]));
     }
-    line[0]
+    let present = lanes.iter_mut().zip(tail);
+    present.for_each(|(lane, x)| *lane = fold(*lane, *x));
+    (0..32).for_each(|l| lanes[l] = fold(lanes[l], lanes[l + 32]));
+    (0..16).for_each(|l| lanes[l] = fold(lanes[l], lanes[l + 16]));
+    (0..8).for_each(|l| lanes[l] = fold(lanes[l], lanes[l + 8]));
+    (0..4).for_each(|l| lanes[l] = fold(lanes[l], lanes[l + 4]));
+    (0..2).for_each(|l| lanes[l] = fold(lanes[l], lanes[l + 2]));
+    fold(lanes[0], lanes[1])
 }
 
 /// How rows are folded on this machine: the same code, compiled for wider vectors where there are some.
@@ -334,14 +352,31 @@ impl Frame<'_> {
         launch.form.index[2..depth].copy_from_slice(&of_loop[..depth - 2]);
     }
 
-    /// Writes results of an item from `column` on.
-    fn write(&self, root: usize, item: usize, column: usize, values: &[f32]) {
+    /// Where the first result of an item lies.
+    fn result(&self, root: usize, item: usize) -> *mut u8 {
         let mut kept = [0usize; MOST];
         places(item, &self.kept, &mut kept[..self.kept.len()]);
+        let strides = &self.reduction.results[root].kept;
+        self.results[root].wrapping_offset(offset(&kept[..self.kept.len()], strides))
+    }
+
+    /// Writes the results of neighbouring items along the innermost kept loop.
+    fn write_rows(&self, root: usize, item: usize, count: usize, value: impl FnMut(usize) -> f32) {
+        let first = self.result(root, item);
+        let stride = self.reduction.results[root].kept.last().copied();
+        for (row, value) in (0..count).map(value).enumerate() {
+            let to = first.wrapping_offset(row as isize * stride.unwrap_or(0));
+            // SAFETY: a result element inside its buffer (the schedule's loops), written by one task only.
+            unsafe { to.cast::<f32>().write(finished(self.fold, value)) }
+        }
+    }
+
+    /// Writes results of an item from `column` on.
+    fn write(&self, root: usize, item: usize, column: usize, values: &[f32]) {
         let result = &self.reduction.results[root];
-        let first = self.results[root].wrapping_offset(
-            offset(&kept[..self.kept.len()], &result.kept) + column as isize * result.column,
-        );
+        let first = self
+            .result(root, item)
+            .wrapping_offset(column as isize * result.column);
         for (n, value) in values.iter().enumerate() {
             // SAFETY: a result element inside its buffer (the schedule's loops), written by one task only.
             unsafe {
@@ -430,11 +465,10 @@ fn short_rows(
     }
     launch.run(count, length);
     for root in 0..roots {
-        for row in 0..count {
+        frame.write_rows(root, item, count, |row| {
             let start = (root * most + row) * length;
-            let value = frame.lines.fold(fold, &mut space[start..start + length]);
-            frame.write(root, item + row, 0, &[value]);
-        }
+            frame.lines.fold(fold, &mut space[start..start + length])
+        });
     }
     count
 }

@@ -5,8 +5,8 @@
 )]
 
 use crate::contract::{
-    Absent, Axis, Context, Convolution, Gemm, Operand, Output, Weight, convolution, gemm,
-    scatter_rows, weight_gradient,
+    Axis, Context, Convolution, Gemm, Operand, Output, Weight, convolution, gemm, scatter_rows,
+    weight_gradient,
 };
 use crate::launch::{MOST, Memory, SERIAL, places};
 use crate::pool::Pool;
@@ -94,7 +94,7 @@ pub(crate) fn contract(
         m,
         n,
         k,
-        absent: Absent::Nothing,
+        absent: step.absent,
     };
     let mut place = [0usize; MOST];
     for flat in 0..step.batch[..outer].iter().product() {

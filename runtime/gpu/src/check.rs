@@ -11,7 +11,8 @@ use crate::reduce;
 use mmh_ir::DType;
 use mmh_lower::kernel::{Kernel, Kind, Mode, Pattern};
 use mmh_lower::schedule::{
-    Arg, ContractStep, ConvStep, ConvWeightStep, MapStep, ReduceStep, Schedule, Spatial, Step,
+    Absent, Arg, ContractStep, ConvStep, ConvWeightStep, MapStep, ReduceStep, Schedule, Spatial,
+    Step,
 };
 use mmh_lower::view::BufferId;
 use mmh_numerics::contract::chain_present;
@@ -409,6 +410,7 @@ fn product_of(
                 a: arg(0, &[k as isize, 1], 0),
                 b: arg(1, &[n as isize, 1], 0),
                 c: arg(2, &[n as isize, 1], 0),
+                absent: Absent::Nothing,
             };
             contract::contract(&words, &step, Some(each), 0)
         }

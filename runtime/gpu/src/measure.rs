@@ -6,7 +6,7 @@ use crate::core::{Core, Stretch};
 use crate::elementwise;
 use mmh_ir::DType;
 use mmh_lower::kernel::{Instr, Kernel, Load, Mode, Pattern, Reg, Store};
-use mmh_lower::schedule::{Arg, ContractStep, KernelId, MapStep};
+use mmh_lower::schedule::{Absent, Arg, ContractStep, KernelId, MapStep};
 use mmh_lower::view::BufferId;
 use std::time::Instant;
 
@@ -34,6 +34,7 @@ pub(crate) fn product(core: &Core, side: usize) -> Result<f64, String> {
         a: arg(0, vec![stride, 1]),
         b: arg(1, vec![stride, 1]),
         c: arg(2, vec![stride, 1]),
+        absent: Absent::Nothing,
     };
     let matrix = side * side;
     let words = Words((0..3).map(|n| HEAD + n * matrix).collect());

@@ -316,7 +316,60 @@ fn wanted_layouts(graph: &Graph, decisions: &Decisions) -> Vec<Option<Vec<Axis>>
             want(graph, &mut wanted, operand, order);
         }
     }
+    for value in graph.values().filter(|v| decisions.live[v.index()]) {
+        if wanted[value.index()].is_none()
+            && let Some(order) = matrices_together(graph, decisions, value)
+        {
+            wanted[value.index()] = Some(order);
+        }
+    }
     wanted
+}
+
+/// The order in which each matrix of a batch of products lies in one piece, if products by the same batch read it again:
+/// the scores of attention, which would lie head by head in every row otherwise.
+fn matrices_together(graph: &Graph, decisions: &Decisions, value: ValueId) -> Option<Vec<Axis>> {
+    let Some(Form::Product { a, b, .. }) = &decisions.forms[value.index()] else {
+        return None;
+    };
+    let shape = graph.shape(value);
+    let real = |x: &&Axis| shape.size(x).is_some_and(|s| s > 1);
+    let (batch, rest): (Vec<Axis>, Vec<Axis>) = shape
+        .axes()
+        .cloned()
+        .partition(|x| graph.shape(*a).has(x) && graph.shape(*b).has(x));
+    let again = batch.iter().any(|x| real(&x))
+        && rest.iter().filter(real).count() > 1
+        && is_read_by_batch(graph, decisions, value, &batch);
+    again.then(|| [batch, rest].concat())
+}
+
+/// Whether a product over more than one of `value`'s batch axes reads it, through pointwise operations.
+fn is_read_by_batch(graph: &Graph, decisions: &Decisions, value: ValueId, batch: &[Axis]) -> bool {
+    let mut from_it = vec![false; graph.nodes.len()];
+    from_it[value.index()] = true;
+    for reader in graph.values().skip(value.index() + 1) {
+        let node = graph.node(reader);
+        if !decisions.live[reader.index()] || !node.inputs.iter().any(|v| from_it[v.index()]) {
+            continue;
+        }
+        match (&node.op, &decisions.forms[reader.index()]) {
+            (Op::Map(_), _) if graph.shape(reader) == graph.shape(value) => {
+                from_it[reader.index()] = true;
+            }
+            (_, Some(Form::Product { a, b, .. })) => {
+                let shared = |x: &Axis| graph.shape(*a).has(x) && graph.shape(*b).has(x);
+                if batch
+                    .iter()
+                    .all(|x| shared(x) && graph.shape(reader).has(x))
+                {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
 }
 
 /// Passes a wish down through renamings to a value that can choose.

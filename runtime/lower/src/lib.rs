@@ -7,6 +7,7 @@
 //! in another order) or *buffered*. Pointwise roots and reductions over the same loops that read the same memory share a
 //! kernel.
 
+mod causal;
 mod contraction;
 mod decide;
 mod expand;

@@ -1,5 +1,6 @@
 //! Walks a program in order and writes the schedule.
 
+use crate::causal::Masks;
 use crate::decide::{Decisions, complete, decide, is_pointwise, operands};
 use crate::group::{Fate, Group, Scene};
 use crate::kernel::Kernel;
@@ -33,6 +34,7 @@ pub(crate) struct Lowering<'a> {
     program: &'a Program,
     pub(crate) graph: &'a Graph,
     pub(crate) decisions: Decisions,
+    pub(crate) masks: Masks,
     pub(crate) views: Vec<Option<View>>,
     /// Number of items after which each value is there.
     pub(crate) ready: Vec<usize>,
@@ -51,10 +53,12 @@ impl<'a> Lowering<'a> {
     fn new(program: &'a Program, in_place: bool) -> Self {
         let graph = &program.graph;
         let count = graph.nodes.len();
+        let decisions = decide(program);
         Self {
             program,
             graph,
-            decisions: decide(program),
+            masks: Masks::of(program, &decisions),
+            decisions,
             views: vec![None; count],
             ready: vec![0; count],
             items: Vec::new(),

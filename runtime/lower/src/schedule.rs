@@ -89,6 +89,20 @@ pub struct ArgMaxStep {
     pub result: Arg,
 }
 
+/// The part of a product that a causal mask leaves out; its work may be skipped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// All of it is there.
+    #[default]
+    Nothing,
+    /// Row i contracts only over k ≤ i. Elements `a[i][k]` with k > i may be read and are zero.
+    ContractedAfterRow,
+    /// Row i contracts only over k ≥ i. Elements `a[i][k]` with k < i may be read and are zero.
+    ContractedBeforeRow,
+    /// Only outputs (i, j) with j ≤ i are asked for; the others become the product or zero.
+    OutputAfterRow,
+}
+
 /// A batched strict-order matrix product `c[m, n] = Σ_k a[m, k]·b[k, n]`.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ContractStep {
@@ -102,6 +116,8 @@ pub struct ContractStep {
     pub b: Arg,
     /// Result: strides of the batch loops, then m, n.
     pub c: Arg,
+    /// What need not be computed.
+    pub absent: Absent,
 }
 
 /// Geometry of one spatial axis: tap t of output o reads source `(o·stride + t·dilation + offset) / divide`.

@@ -3,7 +3,7 @@
 use crate::contraction::Form;
 use crate::contraction::Picture;
 use crate::lowering::{Hazard, Lowering, arg};
-use crate::schedule::{Arg, ContractStep, ConvStep, ConvWeightStep, ScatterStep, Step};
+use crate::schedule::{Absent, Arg, ContractStep, ConvStep, ConvWeightStep, ScatterStep, Step};
 use crate::view::{View, merged};
 use mmh_ir::{Axis, ValueId};
 
@@ -146,7 +146,7 @@ fn conv_weight(
 fn product(
     l: &mut Lowering<'_>,
     value: ValueId,
-    left: ValueId,
+    mut left: ValueId,
     right: ValueId,
     over: &[Axis],
 ) -> Result<(), Hazard> {
@@ -164,6 +164,7 @@ fn product(
     if innermost.is_some_and(|x| mine.has(x) && !theirs.has(x)) {
         std::mem::swap(&mut a, &mut b);
         std::mem::swap(&mut mine, &mut theirs);
+        left = right;
     }
     let real = |x: &&Axis| shape.size(x).is_some_and(|s| s > 1);
     let ms: Vec<Axis> = order
@@ -201,10 +202,28 @@ fn product(
         a: with(&a, &m, over),
         b: with(&b, over, &n),
         c: with(&c, &m, &n),
+        absent: absent(l, value, left, [&m, &n, over]),
     };
     l.push(Step::Contract(step));
     l.define(value, c);
     Ok(())
+}
+
+/// What a causal mask leaves out of `value`, a product with `left` on its left.
+fn absent(l: &Lowering<'_>, value: ValueId, left: ValueId, [m, n, k]: [&[Axis]; 3]) -> Absent {
+    let is = |axes: &[Axis], axis: &Axis| axes == std::slice::from_ref(axis);
+    if let Some(mask) = l.masks.zero(left) {
+        if is(m, &mask.query) && is(k, &mask.key) {
+            return Absent::ContractedAfterRow;
+        }
+        if is(m, &mask.key) && is(k, &mask.query) {
+            return Absent::ContractedBeforeRow;
+        }
+    }
+    match l.masks.unseen(value) {
+        Some(mask) if is(m, &mask.query) && is(n, &mask.key) => Absent::OutputAfterRow,
+        _ => Absent::Nothing,
+    }
 }
 
 /// The order of a product's axes in memory: as laid out, unless a batch axis would come to lie innermost.

@@ -1,6 +1,6 @@
 //! The text form of a schedule, for people (`show plan`, `show kernel`).
 
-use crate::schedule::{Home, Schedule, Step};
+use crate::schedule::{Absent, Home, Schedule, Step};
 use std::fmt;
 
 impl fmt::Display for Schedule {
@@ -63,7 +63,13 @@ pub fn step_text(step: &Step) -> String {
             )
         }
         Step::Contract(s) => format!(
-            "contract {:?} batch {:?} {} {} -> {}",
+            "contract{} {:?} batch {:?} {} {} -> {}",
+            match s.absent {
+                Absent::Nothing => "",
+                Absent::ContractedAfterRow => " (k up to m)",
+                Absent::ContractedBeforeRow => " (k from m)",
+                Absent::OutputAfterRow => " (n up to m)",
+            },
             s.size,
             s.batch,
             args(std::slice::from_ref(&s.a)),

@@ -420,7 +420,16 @@ impl<'a> Layer<'a> {
                 }
             };
             // SAFETY: the caller's contract; the packed weights hold every panel and index.
-            unsafe { sweep(kernels, &self.panels, &table, right, |_, _, _| Take::Whole) }
+            unsafe {
+                sweep(
+                    kernels,
+                    &self.panels,
+                    &table,
+                    right,
+                    |_| 0,
+                    |_, _, _| Take::Whole,
+                )
+            }
             let is_last = blocks
                 .peek()
                 .is_none_or(|next| next.group() != block.group());

@@ -230,6 +230,20 @@ fn blocks(k: usize) -> impl Iterator<Item = Block> {
     })
 }
 
+/// Makes a panel's outputs zero in some of the table's rows.
+///
+/// # Safety
+/// The table's outputs exist, and no other thread uses them.
+unsafe fn clear(table: &RowTable<'_>, rows: Range<usize>, panel: Panel) {
+    for row in rows {
+        // SAFETY: the caller's contract: the row has outputs for all columns of the panel.
+        unsafe {
+            let to = (*table.outputs.add(row)).add(panel.start);
+            to.write_bytes(0, panel.columns);
+        }
+    }
+}
+
 impl Region<'_> {
     fn kernels(&self) -> &'static Kernels {
         self.product.context.kernels
@@ -463,6 +477,7 @@ impl Region<'_> {
         unsafe {
             self.place_a(block, &rows, panels, workspace);
             self.place_outputs(block, columns, &rows, workspace);
+            let packs_a = self.packs_a(panels);
             let segments = [Segment {
                 left: 0,
                 right: 0,
@@ -475,13 +490,24 @@ impl Region<'_> {
                 segments: &segments,
                 a_step: self.product.a.column_stride,
                 add: block.indices.start > block.group.start,
-                order: if self.product.sizes.absent == Absent::Nothing {
-                    Order::PanelsFirst
-                } else {
-                    Order::PanelsByTile
+                order: match self.product.sizes.absent {
+                    Absent::Nothing => Order::PanelsFirst,
+                    // Packed rows stay in the tiles they were packed for.
+                    Absent::OutputAfterRow if !packs_a => Order::PanelsFirst,
+                    _ => Order::PanelsByTile,
                 },
             };
-            let packs_a = self.packs_a(panels);
+            let first = |panel: Panel| match (self.product.sizes.absent, table.order) {
+                (Absent::OutputAfterRow, Order::PanelsFirst) => {
+                    (columns.start + panel.start).saturating_sub(rows.start)
+                }
+                _ => 0,
+            };
+            if block.indices.start == block.group.start {
+                panels.all().for_each(|panel| {
+                    clear(&table, 0..first(panel).min(rows.len()), panel);
+                });
+            }
             let right = |panel: Panel| {
                 self.right(block, columns, panels, panel, workspace.packed_b.as_ptr())
             };
@@ -490,6 +516,7 @@ impl Region<'_> {
                 panels,
                 &table,
                 right,
+                first,
                 |panel, part, tile| {
                     if packs_a {
                         tile.a_step = part.len() / tile.repeat;
@@ -544,7 +571,14 @@ impl Region<'_> {
     ) -> Take {
         match self.product.sizes.absent {
             Absent::Nothing => Take::Whole,
-            Absent::OutputAfterRow if column >= rows.end => Take::Nothing,
+            // Zero, which every reader may take for what is not asked for.
+            Absent::OutputAfterRow if column >= rows.end => {
+                if block.indices.start == block.group.start {
+                    Take::Part(0..0)
+                } else {
+                    Take::Nothing
+                }
+            }
             Absent::OutputAfterRow => Take::Whole,
             Absent::ContractedAfterRow => self.keep(block, 0..rows.end, tile),
             Absent::ContractedBeforeRow => self.keep(block, rows.start..usize::MAX, tile),

@@ -1,6 +1,7 @@
 //! Sizes, strides and bounds of matrix operands.
 
 use super::Misfit;
+pub use mmh_lower::schedule::Absent;
 
 /// Sizes of a batch of products: `c[p][i][j] = sum over l of a[p][i][l] · b[p][l][j]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +29,6 @@ impl Gemm {
             absent: Absent::Nothing,
         }
     }
-}
-
-/// The part of a product that causal attention leaves out; absent work is mostly skipped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absent {
-    /// All of it is there.
-    Nothing,
-    /// Row i contracts only over k ≤ i. Elements `a[i][k]` with k > i may be read and must be zero.
-    ContractedAfterRow,
-    /// Row i contracts only over k ≥ i. Elements `a[i][k]` with k < i may be read and must be zero.
-    ContractedBeforeRow,
-    /// Only outputs (i, j) with j ≤ i are asked for; the others are unspecified afterwards.
-    OutputAfterRow,
 }
 
 /// A batch of matrices to read: element (i, j) of batch (p, q) lies at

@@ -134,7 +134,8 @@ pub(crate) enum Take {
     Part(Range<usize>),
 }
 
-/// Runs the kernel on every tile of one block: the table's rows by all panels.
+/// Runs the kernel on every tile of one block: the table's rows by all panels; where panels come first, from row `first`
+/// of each on.
 ///
 /// # Safety
 /// The table holds `count` pointers of each kind; with them, `right` and what `place` sets, every tile must fulfil the
@@ -144,6 +145,7 @@ pub(crate) unsafe fn sweep(
     panels: &Panels,
     table: &RowTable,
     right: impl Fn(Panel) -> Right,
+    first: impl Fn(Panel) -> usize,
     place: impl Fn(Panel, &Range<usize>, &mut Tile) -> Take,
 ) {
     let present: usize = table.segments.iter().map(|segment| segment.length).sum();
@@ -186,7 +188,9 @@ pub(crate) unsafe fn sweep(
     };
     match table.order {
         Order::PanelsFirst => panels.all().for_each(|panel| {
-            heights(table.count, panels.rows).for_each(|(rows, height)| run(panel, rows, height));
+            let from = first(panel).min(table.count);
+            heights(table.count - from, panels.rows)
+                .for_each(|(rows, height)| run(panel, from + rows.start..from + rows.end, height));
         }),
         Order::PanelsByTile => panels.all().for_each(|panel| {
             let parts = even_parts(table.count, panels.rows);

@@ -355,7 +355,14 @@ impl<'a> Gradient<'a> {
                 order: Order::RowsFirst,
             };
             let kernels = self.context.kernels;
-            sweep(kernels, &self.panels, &table, right, |_, _, _| Take::Whole);
+            sweep(
+                kernels,
+                &self.panels,
+                &table,
+                right,
+                |_| 0,
+                |_, _, _| Take::Whole,
+            );
         }
     }
 
@@ -395,7 +402,14 @@ impl<'a> Gradient<'a> {
             // SAFETY: the caller's contract; the operands are those of this block.
             unsafe {
                 let kernels = self.context.kernels;
-                sweep(kernels, &self.panels, &table, right, |_, _, _| Take::Whole);
+                sweep(
+                    kernels,
+                    &self.panels,
+                    &table,
+                    right,
+                    |_| 0,
+                    |_, _, _| Take::Whole,
+                );
             }
             row = end;
         }
