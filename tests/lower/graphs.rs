@@ -5,10 +5,16 @@ use mmh_ir::plan::{Init, Named, Program, Role, StateDecl, Update};
 use mmh_ir::*;
 
 /// A small generator, so that a failing graph is named by one number.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut dice = Self(seed ^ 0x9e37_79b9_7f4a_7c15);
+        dice.below(2);
+        dice
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -64,7 +70,20 @@ pub(crate) struct Case {
     values: State,
 }
 
-fn decl(path: String, ty: &Type) -> StateDecl {
+impl Case {
+    /// A program that is well formed.
+    pub(crate) fn new(program: Program, state: Vec<StateDecl>, values: State) -> Self {
+        let verified = program.graph.verify();
+        verified.unwrap_or_else(|e| panic!("{}: {e}", program.name));
+        Self {
+            program,
+            state,
+            values,
+        }
+    }
+}
+
+pub(crate) fn decl(path: String, ty: &Type) -> StateDecl {
     StateDecl {
         path,
         role: Role::Parameter,
@@ -75,8 +94,7 @@ fn decl(path: String, ty: &Type) -> StateDecl {
 
 /// The graph of that number.
 pub(crate) fn grow(seed: u64) -> Case {
-    let mut dice = Dice(seed ^ 0x9e37_79b9_7f4a_7c15);
-    dice.below(2);
+    let mut dice = Dice::new(seed);
     let sizes = [
         ("batch", 1 + dice.below(70)),
         ("time", 1 + dice.below(9)),
@@ -150,15 +168,7 @@ pub(crate) fn grow(seed: u64) -> Case {
         results,
         guards: vec![],
     };
-    program
-        .graph
-        .verify()
-        .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
-    Case {
-        program,
-        state,
-        values,
-    }
+    Case::new(program, state, values)
 }
 
 fn step(dice: &mut Dice, graph: &mut Graph, x: ValueId, y: ValueId) -> ValueId {

@@ -1,14 +1,28 @@
 //! The CPU executor gives the interpreter's bits on random graphs, for every thread count and instruction set here.
 
+mod attention;
 mod graphs;
 
-use graphs::{compare, grow, run};
+use graphs::{Case, compare, grow, run};
 use mmh_cpu::Cpu;
 use mmh_cpu::isa::Isa;
 use mmh_interpret::Interpreter;
 
 #[test]
 fn random_graphs_have_the_oracles_bits() {
+    let count = std::env::var("MMH_GRAPHS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(150u64);
+    all_agree((0..count).map(grow));
+}
+
+#[test]
+fn random_attention_has_the_oracles_bits() {
+    all_agree((0..40).map(attention::attend));
+}
+
+fn all_agree(cases: impl Iterator<Item = Case>) {
     let oracle = Interpreter;
     let mut devices: Vec<(String, Cpu)> = Vec::new();
     for threads in [1, 2, 5] {
@@ -20,12 +34,7 @@ fn random_graphs_have_the_oracles_bits() {
     {
         devices.push((isa.name().to_string(), Cpu::new(2, Some(isa))));
     }
-    let count = std::env::var("MMH_GRAPHS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(150u64);
-    for seed in 0..count {
-        let case = grow(seed);
+    for case in cases {
         let want = run(&oracle, &case);
         for (name, device) in &devices {
             compare(device, &case, &want, name);

@@ -110,19 +110,36 @@ pub(crate) const ASIDE: &str = ".new";
 
 /// Writes a file so that a crash leaves either the old one or the new one, whole.
 pub(crate) fn replace(files: &dyn Files, path: &Path, bytes: &[u8]) -> Result<(), RunFailure> {
-    let aside = aside(path);
-    let written = files
-        .write(&aside, bytes)
-        .and_then(|()| files.rename(&aside, path))
-        .and_then(|()| match path.parent() {
-            Some(folder) => files.sync_folder(folder),
-            None => Ok(()),
-        });
-    written.map_err(|error| {
-        // A half-written file aside only takes room; that it cannot be removed changes nothing.
-        let _ = files.remove(&aside);
-        RunFailure::io(path, &error)
-    })
+    replace_all(files, &[(path.to_path_buf(), bytes)])
+}
+
+/// The same for several files; their folders are made lasting once, behind all of them.
+pub(crate) fn replace_all(
+    files: &dyn Files,
+    written: &[(PathBuf, &[u8])],
+) -> Result<(), RunFailure> {
+    let mut folders: Vec<&Path> = Vec::new();
+    for (path, bytes) in written {
+        let aside = aside(path);
+        let done = files
+            .write(&aside, bytes)
+            .and_then(|()| files.rename(&aside, path));
+        done.map_err(|error| {
+            // A half-written file aside only takes room; that it cannot be removed changes nothing.
+            let _ = files.remove(&aside);
+            RunFailure::io(path, &error)
+        })?;
+        match path.parent() {
+            Some(folder) if !folders.contains(&folder) => folders.push(folder),
+            _ => {}
+        }
+    }
+    for folder in folders {
+        files
+            .sync_folder(folder)
+            .map_err(|error| RunFailure::io(folder, &error))?;
+    }
+    Ok(())
 }
 
 /// The name under which `path` is written before it takes its own.

@@ -14,7 +14,7 @@
 
 use crate::data::{Dataset, data_hash};
 use crate::failure::RunFailure;
-use crate::files::{Files, read_if_there, remove_if_there, replace};
+use crate::files::{Files, read_if_there, remove_if_there, replace, replace_all};
 use crate::journal::{EDITION, Event, Journal, Line, Parent, TrailEnd, now, read};
 use crate::trail::Trail;
 use mmh_ir::Plan;
@@ -264,18 +264,22 @@ fn write_inputs(
         inputs.push((slashed(&folder), text.clone()));
     }
     inputs.push(("mmh.lock".to_owned(), lock_text(identity.data)));
-    let mut hashes = BTreeMap::new();
-    for (name, text) in inputs {
-        let target = path.join(&name);
+    let mut written = Vec::new();
+    for (name, text) in &inputs {
+        let target = path.join(name);
         if let Some(folder) = target.parent() {
             files
                 .make_folder(folder)
                 .map_err(|error| RunFailure::io(folder, &error))?;
         }
-        replace(files, &target, text.as_bytes())?;
-        hashes.insert(name, blake3::hash(text.as_bytes()).to_hex().to_string());
+        written.push((target, text.as_bytes()));
     }
-    Ok(hashes)
+    replace_all(files, &written)?;
+    let hash = |text: &String| blake3::hash(text.as_bytes()).to_hex().to_string();
+    Ok(inputs
+        .iter()
+        .map(|(name, text)| (name.clone(), hash(text)))
+        .collect())
 }
 
 /// A path inside the folder, the same on every system.
