@@ -172,7 +172,9 @@ impl Observer for Stopwatch {
             self.best = self.best.min((now - last).as_secs_f64());
         }
         self.last = Some(now);
-        if report.step > STEPS || self.began.elapsed() > TRIED {
+        let enough = report.step > STEPS || self.began.elapsed() > TRIED;
+        // However slow the first step was, one behind it is timed.
+        if enough && self.best.is_finite() {
             self.cancel.store(true, Ordering::Relaxed);
         }
     }
