@@ -12,6 +12,9 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+/// What is wrong with the bytes of a file, if anything is.
+type Check<'a> = dyn Fn(&[u8]) -> Option<String> + 'a;
+
 /// The folder of signatures in a run folder.
 pub const FOLDER: &str = "signatures";
 
@@ -163,7 +166,7 @@ pub fn check(
         let here = bom::bom(facts, &files);
         (bytes != here.as_bytes()).then(|| "it tells of another run than is here".to_owned())
     };
-    let checks: [(&str, &dyn Fn(&[u8]) -> Option<String>); 3] = [
+    let checks: [(&str, &Check<'_>); 3] = [
         (BUNDLE, &|bytes| openssf::fault(bytes, key, &files, &said)),
         (PROVENANCE, &|bytes| {
             provenance::fault(bytes, key, facts, &files)
