@@ -1,7 +1,7 @@
 //! The conformance suite. In flows a device; out flows whether it has the contract's bits, case by case.
 //!
 //! A [`Case`] is a small graph with operands: [`cases`] has every primitive of the table and the gradient of each that has
-//! one. What the reference makes of a case is a [`Vector`]; a file of vectors ([`file`]) is what anyone can check another
+//! one. What the reference makes of a case is a [`Vector`]; a file of vectors ([`mod@file`]) is what anyone can check another
 //! implementation against, in whatever language it is written. Read [`Case`] first, then [`cases`].
 
 #![forbid(unsafe_code)]

@@ -8,7 +8,7 @@ use crate::progress::Progress;
 use crate::{device, run, system};
 use mmh_check::Recipe;
 use mmh_diag::Code;
-use mmh_runtime::audit::compare::first_difference;
+use mmh_runtime::audit::compare::first_of_all;
 use mmh_runtime::proof::{Prover, States};
 use mmh_runtime::{Options, RunFailure, Session};
 use serde::{Deserialize, Serialize};
@@ -309,7 +309,7 @@ fn values_apart(a: &Proof, b: &Proof) -> Option<Parting> {
 fn states_apart(a: &Proof, b: &Proof) -> Option<Parting> {
     a.trainings.iter().find_map(|a| {
         let b = b.trainings.iter().find(|b| b.training == a.training)?;
-        let parting = first_difference(&a.steps, &b.steps);
+        let parting = first_of_all(&a.steps, &b.steps);
         Some(apart(&a.training, parting.same, parting.apart?))
     })
 }

@@ -231,8 +231,8 @@ fn every_change_is_found_and_named() {
             |it| {
                 it.edit(
                     "signatures/provenance.json",
-                    "\"sig\": \"MEU",
-                    "\"sig\": \"MEQ",
+                    "\"sig\": \"ME",
+                    "\"sig\": \"MF",
                 )
             },
             "signatures/provenance.json",

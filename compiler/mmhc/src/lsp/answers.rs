@@ -179,7 +179,7 @@ impl Ready<'_> {
             insert(&mut out, "detail", json!(item.detail));
         }
         if !item.doc.is_empty() {
-            let doc = words(&item.doc, self.markdown.completion);
+            let doc = documentation(&item.doc, self.markdown.completion);
             insert(&mut out, "documentation", doc);
         }
         out
@@ -196,7 +196,7 @@ impl Ready<'_> {
             .collect();
         let mut signature = json!({
             "label": found.label,
-            "documentation": words(&found.doc, self.markdown.signature),
+            "documentation": documentation(&found.doc, self.markdown.signature),
             "parameters": parameters,
         });
         let mut out = json!({ "activeSignature": 0 });
@@ -410,13 +410,26 @@ pub(super) struct Markdown {
     pub(super) signature: bool,
 }
 
+/// What a hover says, with marks where they are shown.
 fn words(markdown: &str, shown: bool) -> Value {
     if shown {
         return json!({ "kind": "markdown", "value": markdown });
     }
+    json!({ "kind": "plaintext", "value": plain(markdown) })
+}
+
+/// The same for a documentation, which a client that says nothing of its form takes as a bare string.
+fn documentation(markdown: &str, shown: bool) -> Value {
+    if shown {
+        return json!({ "kind": "markdown", "value": markdown });
+    }
+    json!(plain(markdown))
+}
+
+fn plain(markdown: &str) -> String {
     let lines = markdown.lines().filter(|line| !line.starts_with("```"));
     let plain: Vec<String> = lines.map(|line| line.replace('`', "")).collect();
-    json!({ "kind": "plaintext", "value": plain.join("\n") })
+    plain.join("\n")
 }
 
 fn insert(object: &mut Value, name: &str, value: Value) {

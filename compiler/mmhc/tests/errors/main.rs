@@ -18,7 +18,6 @@
     reason = "a test may stop at what it did not expect"
 )]
 
-#[allow(dead_code, reason = "shared by test binaries that each use a part")]
 #[path = "../common/mod.rs"]
 mod common;
 mod example;

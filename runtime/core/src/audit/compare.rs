@@ -194,6 +194,28 @@ pub struct Parting {
     pub compared: u64,
 }
 
+/// Where lists part of which no entry follows from the one before, as in a file that anyone may have written: every pair
+/// that both have is compared.
+pub fn first_of_all<S: PartialEq>(a: &BTreeMap<u64, S>, b: &BTreeMap<u64, S>) -> Parting {
+    let mut parting = Parting {
+        same: None,
+        apart: None,
+        compared: 0,
+    };
+    for (step, state) in a {
+        let Some(other) = b.get(step) else {
+            continue;
+        };
+        parting.compared += 1;
+        if other != state {
+            parting.apart = Some(*step);
+            break;
+        }
+        parting.same = Some(*step);
+    }
+    parting
+}
+
 /// Where the states that both have part, by the number of steps done. What parted stays apart, so it is searched by halves.
 pub fn first_difference<S: PartialEq>(a: &BTreeMap<u64, S>, b: &BTreeMap<u64, S>) -> Parting {
     let both: Vec<(u64, bool)> = a
