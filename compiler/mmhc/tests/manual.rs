@@ -16,7 +16,6 @@
     reason = "a test may stop at what it did not expect"
 )]
 
-#[allow(dead_code, reason = "shared by test binaries that each use a part")]
 mod common;
 
 use common::Place;
