@@ -8,10 +8,8 @@ use crate::findings::{Finding, Report, apply};
 use crate::front::{self, Checked};
 use crate::outcome::{Exit, Failure};
 use crate::system;
-use crate::world::Disk;
-use mmh_check::{DataFacts, DataFault, SourceRequest, TextFault, Wanted, World};
+use crate::world::{Disk, Draft};
 use mmh_diag::{Diagnostic, Edit, SourceId, Span};
-use mmh_ir::plan::SplitPlan;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -53,13 +51,6 @@ fn finish(checked: Checked, done: usize) -> Report {
         system::tell(&format!("{done} {word} applied\n"));
     }
     checked.report
-}
-
-/// A recipe with some of its texts changed, in memory.
-struct Draft<'a> {
-    disk: &'a Disk,
-    /// By path from the recipe's folder.
-    texts: BTreeMap<String, String>,
 }
 
 impl Draft<'_> {
@@ -169,30 +160,4 @@ fn lines_of(text: &str, edits: &[Edit], found: &Diagnostic) -> Span {
     let first = before.rfind('\n').map_or(0, |at| at + 1);
     let last = after.find('\n').map_or(text.len(), |at| end + at);
     Span::new(first as u32, last.max(first) as u32)
-}
-
-impl World for Draft<'_> {
-    fn read_text(&self, path: &str) -> Result<String, TextFault> {
-        match self.texts.get(path) {
-            Some(text) => Ok(text.clone()),
-            None => self.disk.read_text(path),
-        }
-    }
-
-    fn data_facts(&self, request: &SourceRequest) -> Result<DataFacts, DataFault> {
-        self.disk.data_facts(request)
-    }
-
-    fn part_rows(
-        &self,
-        request: &SourceRequest,
-        split: &SplitPlan,
-        by: Option<&str>,
-    ) -> Result<[u64; 3], DataFault> {
-        self.disk.part_rows(request, split, by)
-    }
-
-    fn odd_cell(&self, request: &SourceRequest, column: &str, wanted: Wanted) -> Option<DataFault> {
-        self.disk.odd_cell(request, column, wanted)
-    }
 }

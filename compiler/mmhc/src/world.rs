@@ -334,6 +334,39 @@ fn fault(error: &DataError) -> DataFault {
     }
 }
 
+/// The disk, with other texts in the place of some of its own.
+pub(crate) struct Draft<'a> {
+    pub(crate) disk: &'a Disk,
+    /// By path from the recipe's folder.
+    pub(crate) texts: BTreeMap<String, String>,
+}
+
+impl World for Draft<'_> {
+    fn read_text(&self, path: &str) -> Result<String, TextFault> {
+        match self.texts.get(path) {
+            Some(text) => Ok(text.clone()),
+            None => self.disk.read_text(path),
+        }
+    }
+
+    fn data_facts(&self, request: &SourceRequest) -> Result<DataFacts, DataFault> {
+        self.disk.data_facts(request)
+    }
+
+    fn part_rows(
+        &self,
+        request: &SourceRequest,
+        split: &SplitPlan,
+        by: Option<&str>,
+    ) -> Result<[u64; 3], DataFault> {
+        self.disk.part_rows(request, split, by)
+    }
+
+    fn odd_cell(&self, request: &SourceRequest, column: &str, wanted: Wanted) -> Option<DataFault> {
+        self.disk.odd_cell(request, column, wanted)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

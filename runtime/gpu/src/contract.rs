@@ -404,10 +404,10 @@ fn load(
     );
 }
 
-/// Ends the block of chains that stands before `k0`.
-fn flush(cells: &[(usize, usize)], at: &str, groups: bool) -> String {
+/// Adds the chains of a block to the group's sums, or begins those where the block is the group's first.
+fn add_block(cells: &[(usize, usize)], is_first: &str) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "if ({at} % {K_GROUP}u == {K_BLOCK}u) {{");
+    let _ = writeln!(out, "if ({is_first}) {{");
     for (i, j) in cells {
         let _ = writeln!(out, "sum{i}{j} = acc{i}{j};");
     }
@@ -416,6 +416,12 @@ fn flush(cells: &[(usize, usize)], at: &str, groups: bool) -> String {
         let _ = writeln!(out, "sum{i}{j} = add_(sum{i}{j}, acc{i}{j});");
     }
     let _ = writeln!(out, "}}");
+    out
+}
+
+/// Ends the block of chains that stands before `k0`.
+fn flush(cells: &[(usize, usize)], at: &str, groups: bool) -> String {
+    let mut out = add_block(cells, &format!("{at} % {K_GROUP}u == {K_BLOCK}u"));
     for (i, j) in cells {
         let _ = writeln!(out, "acc{i}{j} = 0.0;");
     }
@@ -437,16 +443,8 @@ fn flush(cells: &[(usize, usize)], at: &str, groups: bool) -> String {
 
 /// Ends the last block, and the last group.
 fn finish(cells: &[(usize, usize)], k_size: &str, groups: bool) -> String {
-    let mut out = String::new();
-    let _ = writeln!(out, "if (({k_size} - 1u) % {K_GROUP}u < {K_BLOCK}u) {{");
-    for (i, j) in cells {
-        let _ = writeln!(out, "sum{i}{j} = acc{i}{j};");
-    }
-    let _ = writeln!(out, "}} else {{");
-    for (i, j) in cells {
-        let _ = writeln!(out, "sum{i}{j} = add_(sum{i}{j}, acc{i}{j});");
-    }
-    let _ = writeln!(out, "}}");
+    let first = format!("({k_size} - 1u) % {K_GROUP}u < {K_BLOCK}u");
+    let mut out = add_block(cells, &first);
     if groups {
         for (i, j) in cells {
             let _ = writeln!(out, "sum{i}{j} = add_(all{i}{j}, sum{i}{j});");

@@ -4,13 +4,10 @@ use super::figures::bytes;
 use crate::findings::Finding;
 use crate::front::Checked;
 use crate::outcome::Failure;
-use crate::world::Disk;
+use crate::world::Draft;
 use mmh_check::recipe::{Figure, Length, Search};
-use mmh_check::{
-    DataFacts, DataFault, SourceRequest, TextFault, Wanted, World, chosen_texts, setting_text,
-};
+use mmh_check::{chosen_texts, setting_text};
 use mmh_ir::Plan;
-use mmh_ir::plan::SplitPlan;
 use mmh_runtime::prefix::prefix_hash;
 use mmh_runtime::{Dataset, Limit, RecipeText, load_data};
 use mmh_search::{Point, Study};
@@ -107,13 +104,9 @@ impl<'a> Trials<'a> {
     }
 
     fn make(&mut self, chosen: &[String]) -> Result<Instance, Failure> {
-        let texts: BTreeMap<&str, &str> = self
-            .paths
-            .iter()
-            .map(String::as_str)
-            .zip(chosen.iter().map(String::as_str))
-            .collect();
-        let world = Chosen {
+        let texts = self.paths.iter().cloned().zip(chosen.iter().cloned());
+        let texts = texts.collect();
+        let world = Draft {
             disk: &self.checked.world,
             texts,
         };
@@ -214,38 +207,6 @@ impl Instance {
         };
         let asked = asked.map_or(u64::MAX, steps);
         end.min(asked).min(training.steps)
-    }
-}
-
-/// The disk with the texts of a trial in place of the recipe's.
-struct Chosen<'a> {
-    disk: &'a Disk,
-    texts: BTreeMap<&'a str, &'a str>,
-}
-
-impl World for Chosen<'_> {
-    fn read_text(&self, path: &str) -> Result<String, TextFault> {
-        match self.texts.get(path) {
-            Some(text) => Ok((*text).to_owned()),
-            None => self.disk.read_text(path),
-        }
-    }
-
-    fn data_facts(&self, request: &SourceRequest) -> Result<DataFacts, DataFault> {
-        self.disk.data_facts(request)
-    }
-
-    fn part_rows(
-        &self,
-        request: &SourceRequest,
-        split: &SplitPlan,
-        by: Option<&str>,
-    ) -> Result<[u64; 3], DataFault> {
-        self.disk.part_rows(request, split, by)
-    }
-
-    fn odd_cell(&self, request: &SourceRequest, column: &str, wanted: Wanted) -> Option<DataFault> {
-        self.disk.odd_cell(request, column, wanted)
     }
 }
 
