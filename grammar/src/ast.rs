@@ -345,7 +345,7 @@ impl Type {
     }
 }
 
-/// One entry in the bracket of a type.
+/// One entry in the bracket of a type or of a shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Axis {
     /// `...`: whatever other axes come along.
@@ -397,6 +397,13 @@ pub enum Expr {
     List {
         /// What it holds.
         items: Vec<Expr>,
+        /// With the brackets.
+        span: Span,
+    },
+    /// `[row = 14, column]`: a list in which an axis has a size.
+    Shape {
+        /// In the order written.
+        axes: Vec<Axis>,
         /// With the brackets.
         span: Span,
     },
@@ -491,6 +498,7 @@ impl Expr {
             | Self::Quantity { span, .. }
             | Self::Bool { span, .. }
             | Self::List { span, .. }
+            | Self::Shape { span, .. }
             | Self::Rest(span)
             | Self::Unary { span, .. }
             | Self::Binary { span, .. }

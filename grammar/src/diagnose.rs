@@ -25,7 +25,8 @@ pub(crate) fn diagnostics(source: SourceId, tree: &Tree) -> Vec<Diagnostic> {
         let kind = tree.kind(id);
         if kind.is_error() {
             let same = before.is_some_and(|last| same_mistake(tree, last, id));
-            if !same {
+            let said = kind == Kind::Junk && messages::in_foreign_line(tree, id);
+            if !same && !said {
                 found.push(error(source, tree, id));
             }
             before = Some(id);

@@ -38,12 +38,12 @@ kinds! {
     LikeType "like-type" "`like x`.";
     NamedType "named-type" "`f32[…]`.";
     Axes "axes" "The brackets of a type.";
-    Axis "axis" "One entry of them.";
+    Axis "axis" "One entry of them, or one of a list with its size.";
     Prefix "prefix" "An operator and its operand.";
     Binary "binary" "An operator between two operands.";
     TooDeep "too-deep" "An expression nested beyond the limit, kept flat.";
     Quantity "quantity" "A number and its unit.";
-    List "list" "`[a, b]`.";
+    List "list" "`[a, b]`, `[row = 8]`.";
     Group "group" "`(a)`.";
     If "if" "`if c { a } else { b }`.";
     Braced "braced" "The braces of an `if`.";

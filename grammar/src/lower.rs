@@ -235,6 +235,11 @@ fn axis(tree: &Tree, id: NodeId) -> Axis {
         .parts(id)
         .next()
         .map_or_else(|| missing(tree, id), |at| expr(tree, at));
+    bare_axis(value)
+}
+
+/// An entry without `=`.
+fn bare_axis(value: Expr) -> Axis {
     match value {
         Expr::Rest(span) => Axis::Rest(span),
         Expr::Path(path) => match path.single() {
@@ -260,10 +265,7 @@ fn expr(tree: &Tree, id: NodeId) -> Expr {
         Kind::Path => path(tree, id).map_or(Expr::Missing(span), path_or_bool),
         Kind::Call => call(tree, id, None).map_or(Expr::Missing(span), Expr::Call),
         Kind::Keyed => keyed(tree, id),
-        Kind::List => Expr::List {
-            items: values(tree, id).map(|at| expr(tree, at)).collect(),
-            span,
-        },
+        Kind::List => list(tree, id),
         Kind::Mark if tree.text_of(id) == "..." => Expr::Rest(span),
         Kind::Prefix => prefix(tree, id),
         Kind::Binary => binary(tree, id),
@@ -284,6 +286,26 @@ fn expr(tree: &Tree, id: NodeId) -> Expr {
             section(tree, id, None).map_or(Expr::Missing(span), |it| Expr::Section(Box::new(it)))
         }
         _ => Expr::Missing(span),
+    }
+}
+
+/// A shape if an entry has a size, else a list.
+fn list(tree: &Tree, id: NodeId) -> Expr {
+    let span = tree.span(id);
+    let sized = |at: NodeId| tree.kind(at) == Kind::Axis;
+    if values(tree, id).any(sized) {
+        let axes = values(tree, id).map(|at| match sized(at) {
+            true => axis(tree, at),
+            false => bare_axis(expr(tree, at)),
+        });
+        return Expr::Shape {
+            axes: axes.collect(),
+            span,
+        };
+    }
+    Expr::List {
+        items: values(tree, id).map(|at| expr(tree, at)).collect(),
+        span,
     }
 }
 

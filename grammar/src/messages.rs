@@ -413,7 +413,9 @@ fn setting(say: impl Fn(String) -> Diagnostic, text: &str, word: &str) -> Diagno
                 .help("move it above the section")
         }
         (true, false) => {
-            say(format!("`{word}` is no setting like this")).help(format!("write `{word} = …`"))
+            let foreign = line_elsewhere(word).map(|entry| entry.help.to_owned());
+            say(format!("`{word}` is no setting like this"))
+                .help(foreign.unwrap_or_else(|| format!("write `{word} = …`")))
         }
         (false, _) => say(format!("`{word}` cannot be read here"))
             .help("write settings, one `name = value` a line"),
@@ -521,6 +523,18 @@ pub(crate) fn misplaced(source: SourceId, tree: &Tree, id: NodeId) -> Vec<Diagno
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether junk in a body stands on a line that a word of another language begins: that has been said.
+pub(crate) fn in_foreign_line(tree: &Tree, id: NodeId) -> bool {
+    let body = tree.parent(id).filter(|at| tree.kind(*at) == Kind::Body);
+    let Some(body) = body else { return false };
+    let start = tree.span(id).start;
+    let mut before = tree.parts(body).filter(|part| {
+        let end = tree.span(*part).end;
+        end <= start && !Span::new(end, start).text(tree.source()).contains('\n')
+    });
+    before.any(|part| line_elsewhere(tree.text_of(part)).is_some())
 }
 
 fn key_without_call(source: SourceId, tree: &Tree, id: NodeId) -> Option<Diagnostic> {

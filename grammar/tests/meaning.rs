@@ -47,6 +47,20 @@ fn grouped(expr: &Expr) -> String {
             "[{}]",
             items.iter().map(grouped).collect::<Vec<_>>().join(", ")
         ),
+        Expr::Shape { axes, .. } => {
+            let axis = |axis: &Axis| match axis {
+                Axis::Rest(_) => "...".into(),
+                Axis::Named { name, size } => {
+                    let size = size.as_ref().map(|size| format!("={}", grouped(size)));
+                    format!("{}{}", name.text, size.unwrap_or_default())
+                }
+                Axis::Size(size) => grouped(size),
+            };
+            format!(
+                "shape[{}]",
+                axes.iter().map(axis).collect::<Vec<_>>().join(", ")
+            )
+        }
         Expr::Rest(_) => "...".into(),
         Expr::Unary { op, operand, .. } => format!("({} {})", op.word(), grouped(operand)),
         Expr::Binary { op, lhs, rhs, .. } => two(op.word(), lhs, rhs),

@@ -4,10 +4,16 @@ use crate::call::{Bound, Given};
 use crate::core::Cx;
 use crate::expr::Scope;
 use crate::poly::Poly;
-use crate::value::{Eval, Loc, Reported, Tensor, Value};
-use mmh_diag::{Code, suggest};
+use crate::value::{Dim, Eval, Loc, Reported, Tensor, Value};
+use mmh_diag::{Code, Diagnostic, suggest};
 use mmh_ir::Axis;
 use mmh_syntax::ast::Expr;
+
+/// The names of a shape's axes.
+fn named_dims(dims: &[Dim], loc: Loc) -> Vec<(String, Loc)> {
+    let names = dims.iter().map(|dim| dim.axis.to_string());
+    names.map(|name| (name, loc)).collect()
+}
 
 impl<'p> Cx<'p> {
     /// The value of a setting, if given.
@@ -52,10 +58,17 @@ impl<'p> Cx<'p> {
         self.as_tensor(value, loc, &bound.name)
     }
 
+    /// What a block's signature leaves open: its callers say it, and it is looked at there.
+    pub(crate) fn left_open<T>(&mut self) -> Eval<T> {
+        (self.open, self.opening) = (true, true);
+        Err(Reported)
+    }
+
     pub(crate) fn as_tensor(&mut self, value: Value, loc: Loc, owner: &str) -> Eval<Tensor> {
         match self.read(value)? {
             Value::Tensor(t) => Ok(t),
-            Value::Unknown | Value::Error => Err(Reported),
+            Value::Unknown => self.left_open(),
+            Value::Error => Err(Reported),
             value @ (Value::Float(_) | Value::Size(_)) => self.lift(&value, None, loc),
             Value::Rows(_) => self.fail(
                 Code::TypeMismatch,
@@ -198,8 +211,11 @@ impl<'p> Cx<'p> {
                         Ok(names.iter().map(|n| (n.clone(), loc)).collect())
                     }
                     // A parameter of a block that is checked on its signature: callers say which axes these are.
-                    Some(Value::Unknown) => Err(Reported),
-                    _ => Ok(vec![(name.text.clone(), loc)]),
+                    Some(Value::Unknown) => self.left_open(),
+                    _ => Ok(match self.named_shape(name, scope)? {
+                        Some((dims, _)) => named_dims(&dims, loc),
+                        None => vec![(name.text.clone(), loc)],
+                    }),
                 },
                 None => self.fail(
                     Code::TypeMismatch,
@@ -238,6 +254,8 @@ impl<'p> Cx<'p> {
             Some(Given::Value(Value::Axes(names), loc)) => {
                 Ok(Some(names.iter().map(|n| (n.clone(), *loc)).collect()))
             }
+            Some(Given::Value(Value::Shape(dims), loc)) => Ok(Some(named_dims(dims, *loc))),
+            Some(Given::Value(Value::Error, _)) => Err(Reported),
             Some(Given::Value(_, loc)) => self.fail(
                 Code::SettingType,
                 *loc,
@@ -270,12 +288,18 @@ impl<'p> Cx<'p> {
                     || format!("it has {}", tensor.axes_text()),
                     |n| format!("did you mean `{n}`?"),
                 );
-                return self.fail(
-                    Code::ShapeAxisUnknown,
-                    *loc,
-                    format!("`{owner}` finds no axis `{name}` in {}", tensor.text()),
-                    help,
+                let message = format!(
+                    "`{owner}` finds no axis `{}` in {}",
+                    crate::value::shown(name),
+                    tensor.text()
                 );
+                let mut diagnostic = Diagnostic::error(Code::ShapeAxisUnknown, message)
+                    .at(loc.source, loc.span, "")
+                    .help(help);
+                if self.text(*loc) != *name {
+                    diagnostic = self.with_call(diagnostic);
+                }
+                return Err(self.report(diagnostic));
             }
             if axes.iter().any(|a| a.as_str() == name) {
                 return self.fail(

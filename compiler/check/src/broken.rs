@@ -17,13 +17,16 @@ pub(crate) struct Broken {
     /// Declarations that a name may mean or not: torn ones, and those of one name.
     unsure: BTreeSet<usize>,
     /// By file, the letters where a declaration may have stood, without what is between words: a sign too many splits a
-    /// name, a blank too few joins it with the next.
+    /// name, a blank too few joins it with the next. [`LIST`] stands where a list is given to a name.
     lost: BTreeMap<SourceId, String>,
     adrift: bool,
 }
 
 /// More letters than these are not searched for names: any name may stand in them.
 const MOST_LOST: usize = 16 << 10;
+
+/// In what is lost: `= [`, behind the name of what may be a shape.
+const LIST: char = '\u{1}';
 
 #[derive(Clone, Debug)]
 struct Torn {
@@ -122,10 +125,16 @@ impl Broken {
         let lost = self.lost.entry(source).or_default();
         if lost.len() <= MOST_LOST {
             let end = text == " ";
-            lost.extend(
-                text.chars()
-                    .filter(|c| end || c.is_alphanumeric() || *c == '_'),
-            );
+            let mut gives = false;
+            for letter in text.chars() {
+                if gives && letter == '[' {
+                    lost.push(LIST);
+                }
+                gives = letter == '=' || gives && letter.is_whitespace();
+                if end || letter.is_alphanumeric() || letter == '_' {
+                    lost.push(letter);
+                }
+            }
         }
     }
 
@@ -153,6 +162,19 @@ impl Broken {
     pub(crate) fn may_declare(&self, source: SourceId, name: &str) -> bool {
         let lost = self.lost.get(&source);
         lost.is_some_and(|lost| lost.len() > MOST_LOST || lost.contains(name))
+    }
+
+    /// Whether a file may declare a name as a shape where it could not be read.
+    pub(crate) fn may_be_shape(&self, source: SourceId, name: &str) -> bool {
+        let lost = self.lost.get(&source);
+        let declares = |lost: &String| {
+            let mut found = lost.match_indices(name);
+            found.any(|(at, _)| {
+                lost.get(at + name.len()..)
+                    .is_some_and(|r| r.starts_with(LIST))
+            })
+        };
+        lost.is_some_and(|lost| lost.len() > MOST_LOST || declares(lost))
     }
 
     /// Whether everything there is has been read.

@@ -208,9 +208,10 @@ impl<'p> Cx<'p> {
     /// What flows out of a call that failed, if that is sure to have the shape of what flowed in.
     fn kept(&mut self, keeps: bool, first: Option<&&str>, bound: &Bound<'p, '_>) -> Eval<Value> {
         let given = first.and_then(|first| bound.get(first));
+        let open = std::mem::take(&mut self.opening);
         match given {
             Some(Given::Value(Value::Tensor(tensor), _)) if keeps && !self.emit => {
-                self.assumed = true;
+                self.assumed |= !open;
                 Ok(Value::Tensor(Tensor {
                     made: Made::Plain,
                     ..tensor.clone()

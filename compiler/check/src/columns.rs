@@ -497,6 +497,25 @@ impl<'p> Cx<'p> {
         self.fail(Code::DataNotANumber, loc, message, help)
     }
 
+    /// Says which cell keeps a column from being one of numbers, where it is used as numbers as it stands.
+    pub(crate) fn no_words(&mut self, tensor: &Tensor, loc: Loc) -> Eval<()> {
+        let column = match (tensor.made, &self.reading) {
+            (Made::Column(number), Some(reading)) => {
+                let set = self.data.get(reading.data);
+                let raw = set.and_then(|set| set.raw.get(number as usize));
+                match raw.map(|raw| &raw.kind) {
+                    Some(ColumnKind::Levels { field, .. }) => Some((reading.data, field.clone())),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        match column {
+            Some((data, column)) => self.words(data, &column, loc),
+            None => Ok(()),
+        }
+    }
+
     /// The axes of a raw column: those of the declared type if it has as many elements.
     pub(crate) fn row_dims(
         &mut self,

@@ -100,6 +100,10 @@ pub(crate) struct Cx<'p> {
     pub(crate) poisoned: BTreeSet<usize>,
     /// Blocks that do not give the shape they declare.
     pub(crate) misdeclared: BTreeSet<usize>,
+    /// Something was not looked at, since only callers of the block say what it is.
+    pub(crate) open: bool,
+    /// The failure that is under way is one of these.
+    pub(crate) opening: bool,
     /// A value was taken as its declaration says, since what makes it is wrong.
     pub(crate) assumed: bool,
     /// Calls of models whose outcome is known, by declaration.
@@ -179,6 +183,8 @@ impl<'p> Cx<'p> {
             losses: Vec::new(),
             poisoned: BTreeSet::new(),
             misdeclared: BTreeSet::new(),
+            open: false,
+            opening: false,
             assumed: false,
             calls: BTreeMap::new(),
             symbolic_calls: BTreeMap::new(),

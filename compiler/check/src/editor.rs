@@ -116,7 +116,7 @@ impl<'p> Cx<'p> {
 
     /// Notes a model's number of parameters where its signature alone gives their sizes.
     pub(crate) fn count_parameters(&mut self, block: &Block, before: usize) {
-        if block.kind != BlockKind::Model || self.vague || self.assumed {
+        if block.kind != BlockKind::Model || self.vague || self.assumed || self.open {
             return;
         }
         let parameters = self

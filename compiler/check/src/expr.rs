@@ -33,6 +33,20 @@ impl Scope {
         found.map(|(_, value)| value)
     }
 
+    /// The same without some names.
+    pub(crate) fn without(&self, names: &[&str]) -> Self {
+        let mut scope = Self {
+            rest: self.rest.clone(),
+            ..Self::default()
+        };
+        for (name, value) in &self.names {
+            if !names.contains(&name.as_str()) {
+                scope.set(name, value.clone());
+            }
+        }
+        scope
+    }
+
     pub(crate) fn set(&mut self, name: &str, value: Value) {
         self.names.push((name.to_string(), value));
         if self.names.len() > FEW {
@@ -71,6 +85,7 @@ impl<'p> Cx<'p> {
             Expr::Path(path) => self.path_value(path, scope),
             Expr::Call(call) => self.call(call, None, scope),
             Expr::List { items, .. } => self.list(items, scope),
+            Expr::Shape { axes, .. } => self.shape_literal(axes, scope).map(Value::Shape),
             Expr::Rest(_) => self.fail(
                 Code::TypeMismatch,
                 loc,
@@ -405,7 +420,7 @@ impl<'p> Cx<'p> {
             );
         }
         let mut used = std::mem::take(&mut self.used);
-        let value = self.expr(&it.value, &Scope::default());
+        let value = self.let_value(it, &Scope::default());
         used.extend(&self.used);
         let own = std::mem::replace(&mut self.used, used);
         self.let_slots.insert(index, own);
@@ -452,6 +467,7 @@ impl<'p> Cx<'p> {
                 self.source_column(field, classes.is_some())
                     .map(|v| (v, 1 + usize::from(classes.is_some())))
             }
+            Value::Shape(dims) => self.shape_field(&dims, field).map(|v| (v, 1)),
             Value::Unknown => Ok((Value::Unknown, 1)),
             Value::Tensor(t) if field.text == "classes" => match t.classes {
                 Some((classes, _)) => Ok((Value::Size(classes), 1)),

@@ -5,7 +5,7 @@ use crate::call::hidden;
 use crate::core::{Cx, Mode};
 use crate::expr::Scope;
 use crate::value::{Eval, Value};
-use mmh_syntax::ast::{Block, BlockKind, Item};
+use mmh_syntax::ast::{Block, BlockKind, Item, Param};
 
 impl<'p> Cx<'p> {
     /// Checks every block of the user on its signature alone, with sizes that are variables.
@@ -63,11 +63,17 @@ impl<'p> Cx<'p> {
             .map(|(loc, at)| (*loc, at + before))
             .collect();
         let found = std::mem::take(&mut inner.diagnostics);
+        // What its signature leaves open is looked at where it is called.
+        let sure = found.is_empty() && program.broken.is_empty();
+        let failed = match inner.open {
+            true => !sure,
+            false => checked.is_err(),
+        };
         for diagnostic in found {
             self.report(diagnostic);
         }
         self.tentative.extend(tentative);
-        if checked.is_err() || inner.assumed {
+        if failed || inner.assumed {
             self.poisoned.insert(index);
         }
     }
@@ -95,17 +101,11 @@ impl<'p> Cx<'p> {
             .params
             .iter()
             .partition(|p| crate::types::is_tensor(&p.ty));
-        for param in numbers.into_iter().chain(tensors) {
+        let (shapes, numbers): (Vec<_>, Vec<_>) = numbers
+            .into_iter()
+            .partition(|p| crate::shapes::is_shape(&p.ty));
+        for param in numbers.into_iter().chain(shapes).chain(tensors) {
             let value = self.generic_value(param, &mut scope, hidden)?;
-            if let Some(default) = &param.default
-                && !matches!(value, Value::Tensor(_))
-                && !is_axis(&param.ty)
-            {
-                // A default must be of the declared kind, whatever callers give.
-                let loc = self.at(default.span());
-                let given = self.expr(default, &scope)?;
-                self.plain(&param.ty, given, loc, &param.name.text)?;
-            }
             let at = self.at(param.name.span);
             if matches!(value, Value::Tensor(_)) {
                 self.hover(at, || value.kind());
@@ -113,6 +113,7 @@ impl<'p> Cx<'p> {
             values.push((param, value.clone(), at));
             scope.set(&param.name.text, value);
         }
+        self.generic_defaults(&block.name.text, &block.params, &scope)?;
         let mut watched = self.watch_call(block, &values);
         if let Some(watched) = &mut watched {
             self.begin_call(watched);
@@ -122,6 +123,20 @@ impl<'p> Cx<'p> {
             self.end_call(index, watched, &value);
         }
         value.map(drop)
+    }
+
+    /// A default must be of the declared kind, whatever callers give. It sees the axes, and the parameters before it.
+    fn generic_defaults(&mut self, owner: &str, params: &'p [Param], scope: &Scope) -> Eval<()> {
+        let plain = |param: &&Param| param.default.is_some() && !crate::types::is_tensor(&param.ty);
+        let open: Vec<&Param> = params.iter().filter(plain).collect();
+        for (at, param) in open.iter().enumerate() {
+            let later = open.iter().skip(at).map(|p| p.name.text.as_str());
+            let mut seen = scope.without(&later.collect::<Vec<_>>());
+            if !is_axis(&param.ty) {
+                self.bind_default(owner, param, &mut seen)?;
+            }
+        }
+        Ok(())
     }
 
     fn generic_result(&mut self, index: usize, block: &'p Block, scope: &mut Scope) -> Eval<Value> {

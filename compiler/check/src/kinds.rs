@@ -20,7 +20,8 @@ impl<'p> Cx<'p> {
         loc: Loc,
     ) -> Eval<Value> {
         if !is_tensor(ty) {
-            return self.plain(ty, value, loc, name);
+            let value = self.plain(ty, value, loc, name)?;
+            return self.typed_shape(ty, value, scope, name, loc);
         }
         let expected = self.expected(ty, scope, Hidden::Nothing)?;
         let tensor = self.as_tensor(value, loc, name)?;
@@ -69,7 +70,8 @@ impl<'p> Cx<'p> {
             | ("bool", Value::Bool(_))
             | ("text", Value::Text(_))
             | ("block", Value::Block(_))
-            | ("axis" | "axes", Value::Axes(_)) => true,
+            | ("axis" | "axes", Value::Axes(_))
+            | ("shape", Value::Shape(_)) => true,
             ("range", value) => return self.range(axes.as_deref(), value.clone(), loc, name),
             ("int" | "float", Value::Quantity(q)) => {
                 let what = q.kind.word();
@@ -80,7 +82,7 @@ impl<'p> Cx<'p> {
                     "",
                 );
             }
-            ("int" | "float" | "bool" | "text" | "block" | "axis" | "axes", _) => false,
+            ("int" | "float" | "bool" | "text" | "block" | "axis" | "axes" | "shape", _) => false,
             (other, _) => {
                 let help = suggest(other, WORDS.iter().copied()).map_or_else(
                     || format!("the types are: {}", WORDS.join(", ")),
@@ -103,14 +105,20 @@ impl<'p> Cx<'p> {
             "bool" => "true or false",
             "text" => "a text",
             "block" => "a block",
+            "shape" => "a shape",
             _ => "axis names",
         };
-        self.fail(
-            Code::TypeMismatch,
-            loc,
-            format!("`{name}` is {article}, not {}", value.kind()),
-            "",
-        )
+        let message = format!("`{name}` is {article}, not {}", value.kind());
+        let mut diagnostic =
+            Diagnostic::error(Code::TypeMismatch, message).at(loc.source, loc.span, "");
+        if !self.program.is_library(self.source) {
+            diagnostic = diagnostic.and(self.source, ty.span(), "declared here");
+        }
+        if word.text == "shape" {
+            diagnostic =
+                diagnostic.help("write axes with their sizes, such as `[row = 8, column = 8]`");
+        }
+        Err(self.report(diagnostic))
     }
 
     pub(crate) fn range(
@@ -200,10 +208,14 @@ impl<'p> Cx<'p> {
                 Ok(Value::Unknown)
             }
             ("axis" | "axes", None) => Ok(Value::Unknown),
+            ("shape", _) => self.generic_shape(param, scope),
             _ => {
                 for axis in axes.iter().flatten() {
                     match axis {
-                        AxisType::Named { name, size: None } if scope.get(&name.text).is_none() => {
+                        AxisType::Named { name, size: None }
+                            if scope.get(&name.text).is_none()
+                                && self.named_shape(name, scope)?.is_none() =>
+                        {
                             let size = if name.text == "batch" {
                                 self.batch.clone()
                             } else {

@@ -39,6 +39,7 @@ pub mod recipe;
 mod report;
 mod search;
 mod section;
+mod shapes;
 mod source;
 mod space;
 mod state;

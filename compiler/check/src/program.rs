@@ -537,16 +537,18 @@ fn walk_type<'a>(ty: &'a Type, visit: &mut dyn FnMut(&'a Expr)) {
         axes: Some(axes), ..
     } = ty
     {
-        for axis in axes {
-            match axis {
-                mmh_syntax::ast::Axis::Rest(_) => {}
-                mmh_syntax::ast::Axis::Named { size, .. } => {
-                    if let Some(size) = size {
-                        walk(size, visit);
-                    }
-                }
-                mmh_syntax::ast::Axis::Size(size) => walk(size, visit),
+        walk_axes(axes, visit);
+    }
+}
+
+fn walk_axes<'a>(axes: &'a [mmh_syntax::ast::Axis], visit: &mut dyn FnMut(&'a Expr)) {
+    for axis in axes {
+        match axis {
+            mmh_syntax::ast::Axis::Rest(_) | mmh_syntax::ast::Axis::Named { size: None, .. } => {}
+            mmh_syntax::ast::Axis::Named {
+                size: Some(size), ..
             }
+            | mmh_syntax::ast::Axis::Size(size) => walk(size, visit),
         }
     }
 }
@@ -564,6 +566,7 @@ pub(crate) fn walk<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) {
         | Expr::Missing(_) => {}
         Expr::Call(call) => walk_args(call, visit),
         Expr::List { items, .. } => items.iter().for_each(|item| walk(item, visit)),
+        Expr::Shape { axes, .. } => walk_axes(axes, visit),
         Expr::Unary { operand: inner, .. } | Expr::Group { inner, .. } => walk(inner, visit),
         Expr::Binary { lhs: a, rhs: b, .. }
         | Expr::Pipe { lhs: a, rhs: b, .. }

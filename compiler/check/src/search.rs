@@ -127,7 +127,8 @@ impl<'p> Cx<'p> {
             .get("where")
             .map_or(Ok(true), |field| self.holds(field));
         if crate::space::sites(self.program).is_empty() {
-            if !self.program.broken.is_empty() {
+            // Whether there is something to choose is asked of a training that is known.
+            if !self.program.broken.is_empty() || run.is_err() {
                 return Err(Reported);
             }
             let help = "write a space behind a value: `lr = 3e-3 ~ log(3e-4 .. 3e-2)`";

@@ -3,7 +3,8 @@
 use crate::core::Cx;
 use crate::expr::Scope;
 use crate::poly::Poly;
-use crate::value::{Dim, Eval, Loc, Reported, Tensor, Value};
+use crate::shapes::is_shape;
+use crate::value::{Dim, Eval, Loc, Reported, Tensor, Value, shown};
 use mmh_diag::{Code, Diagnostic, suggest};
 use mmh_ir::{Axis, DType};
 use mmh_syntax::ast::{Axis as AxisType, Expr, Param, Path, Type};
@@ -33,7 +34,8 @@ impl Expected {
 
 /// The words of types.
 pub(crate) const WORDS: &[&str] = &[
-    "f32", "i32", "bool", "class", "int", "float", "text", "block", "axis", "axes", "range",
+    "f32", "i32", "bool", "class", "int", "float", "text", "block", "axis", "axes", "shape",
+    "range",
 ];
 
 pub(crate) fn dtype_of(word: &str) -> Option<DType> {
@@ -50,23 +52,32 @@ impl<'p> Cx<'p> {
     pub(crate) fn bind_params(
         &mut self,
         owner: &str,
+        params: &'p [Param],
         values: Vec<(&'p Param, Value, Loc)>,
         scope: &mut Scope,
         hidden: Hidden,
     ) -> Eval<()> {
         let mut failed = false;
-        // Numbers first: the sizes of axes may name them.
-        let (tensors, numbers): (Vec<_>, Vec<_>) = values
+        // Numbers first, then shapes: the sizes of axes may name them.
+        let (tensors, plain): (Vec<_>, Vec<_>) = values
             .iter()
             .cloned()
             .partition(|(p, _, _)| is_tensor(&p.ty));
+        let (shapes, numbers): (Vec<_>, Vec<_>) =
+            plain.into_iter().partition(|(p, _, _)| is_shape(&p.ty));
         for (param, value, loc) in numbers {
-            match self.plain(&param.ty, value, loc, &param.name.text) {
-                Ok(value) => scope.set(&param.name.text, value),
-                Err(Reported) => {
-                    scope.set(&param.name.text, Value::Error);
-                    failed = true;
-                }
+            let bound = self.plain(&param.ty, value, loc, &param.name.text);
+            failed |= bound.is_err();
+            scope.set(&param.name.text, bound.unwrap_or(Value::Error));
+        }
+        for (param, value, loc) in shapes {
+            let bound = self.bind_shape(owner, param, value, loc, scope);
+            failed |= bound.is_err();
+            scope.set(&param.name.text, bound.unwrap_or(Value::Error));
+        }
+        for param in crate::shapes::sizing(params) {
+            if scope.get(&param.name.text).is_none() {
+                self.bind_default(owner, param, scope)?;
             }
         }
         for (param, value, loc) in tensors {
@@ -78,27 +89,37 @@ impl<'p> Cx<'p> {
     }
 
     /// The defaults of parameters not given; call between tensors and body. Sizes of axes are known here.
-    pub(crate) fn bind_defaults(&mut self, params: &'p [Param], scope: &mut Scope) -> Eval<()> {
+    pub(crate) fn bind_defaults(
+        &mut self,
+        owner: &str,
+        params: &'p [Param],
+        scope: &mut Scope,
+    ) -> Eval<()> {
         for param in params {
-            if scope.get(&param.name.text).is_none()
-                && let Some(default) = &param.default
-            {
-                let loc = self.at(default.span());
-                let value = match &param.ty {
-                    Type::Named {
-                        name, axes: None, ..
-                    } if name.text == "axis" || name.text == "axes" => {
-                        let names = self.axis_names(default, scope)?;
-                        Value::Axes(names.into_iter().map(|(n, _)| n).collect())
-                    }
-                    Type::Named { .. } | Type::Like { .. } | Type::Missing(_) => {
-                        let value = self.expr(default, scope)?;
-                        self.plain(&param.ty, value, loc, &param.name.text)?
-                    }
-                };
-                scope.set(&param.name.text, value);
+            if scope.get(&param.name.text).is_none() {
+                self.bind_default(owner, param, scope)?;
             }
         }
+        Ok(())
+    }
+
+    /// The default of one parameter, if it has one.
+    pub(crate) fn bind_default(
+        &mut self,
+        owner: &str,
+        param: &'p Param,
+        scope: &mut Scope,
+    ) -> Eval<()> {
+        let Some(default) = &param.default else {
+            return Ok(());
+        };
+        let loc = self.at(default.span());
+        let value = self.argument(&param.ty, default, scope)?;
+        let value = match is_shape(&param.ty) {
+            true => self.bind_shape(owner, param, value, loc, scope)?,
+            false => self.plain(&param.ty, value, loc, &param.name.text)?,
+        };
+        scope.set(&param.name.text, value);
         Ok(())
     }
 
@@ -158,13 +179,22 @@ impl<'p> Cx<'p> {
         scope: &mut Scope,
         hidden: Hidden,
     ) -> Eval<()> {
-        let names: Vec<&str> = axes
-            .iter()
-            .filter_map(|a| match a {
-                AxisType::Named { name, .. } => Some(name.text.as_str()),
-                AxisType::Rest(_) | AxisType::Size(_) => None,
-            })
-            .collect();
+        let mut names: Vec<&str> = Vec::new();
+        let mut shapes: Vec<(Vec<Dim>, bool)> = Vec::new();
+        for axis in axes {
+            if let AxisType::Named { name, size } = axis {
+                let shape = match size {
+                    Some(_) => None,
+                    None => self.named_shape(name, scope)?,
+                };
+                match shape {
+                    Some(shape) => shapes.push(shape),
+                    None => names.push(&name.text),
+                }
+            }
+        }
+        let of_shapes = shapes.iter().flat_map(|(dims, _)| dims);
+        names.extend(of_shapes.map(|dim| dim.axis.as_str()));
         let rest = axes.iter().any(|a| matches!(a, AxisType::Rest(_)));
         let extra: Vec<&Dim> = tensor
             .dims
@@ -179,15 +209,31 @@ impl<'p> Cx<'p> {
             return self.wrong_axes(owner, param, tensor, loc, &missing, &extra);
         }
         scope.rest = extra.into_iter().cloned().collect();
+        for (wanted, declared) in shapes
+            .iter()
+            .flat_map(|(dims, top)| dims.iter().map(|d| (d, *top)))
+        {
+            let Some(dim) = tensor.dim(wanted.axis.as_str()) else {
+                continue;
+            };
+            if !self.equal(&wanted.size, &dim.size) {
+                return self.wrong_size(owner, param, dim, &wanted.size, loc, wanted.loc);
+            }
+            if declared {
+                scope.set(dim.axis.as_str(), Value::Size(dim.size.clone()));
+            }
+        }
         for axis in axes {
             if let AxisType::Named { name, size: None } = axis
+                && !matches!(scope.get(&name.text), Some(Value::Shape(_)))
                 && let Some(dim) = tensor.dim(&name.text)
             {
                 if let Some(Value::Size(known)) = scope.get(&name.text)
                     && !self.equal(known, &dim.size)
                 {
                     let known = known.clone();
-                    return self.wrong_size(owner, param, dim, &known, loc, name.span);
+                    let declared = self.at(name.span);
+                    return self.wrong_size(owner, param, dim, &known, loc, declared);
                 }
                 scope.set(&name.text, Value::Size(dim.size.clone()));
             }
@@ -202,7 +248,8 @@ impl<'p> Cx<'p> {
                 let wanted = self.axis_size(size, scope, &name.text)?;
                 if !self.equal(&wanted, &dim.size) {
                     let dim = dim.clone();
-                    return self.wrong_size(owner, param, &dim, &wanted, loc, size.span());
+                    let declared = self.at(size.span());
+                    return self.wrong_size(owner, param, &dim, &wanted, loc, declared);
                 }
                 scope.set(&name.text, Value::Size(dim.size.clone()));
             }
@@ -301,7 +348,7 @@ impl<'p> Cx<'p> {
         dim: &Dim,
         wanted: &Poly,
         loc: Loc,
-        declared: mmh_diag::Span,
+        declared: Loc,
     ) -> Eval<T> {
         let message = format!(
             "`{owner}` takes `{}` with {} = {wanted}, and {} = {} arrives",
@@ -314,8 +361,13 @@ impl<'p> Cx<'p> {
                 format!("this has {} = {}", dim.axis, dim.size),
             )
             .help("change one of the two");
-        if !self.program.is_library(self.source) {
-            diagnostic = diagnostic.and(self.source, declared, "declared here");
+        if !self.program.is_library(declared.source) && declared != loc {
+            let what = format!("{} = {wanted}", dim.axis);
+            let what = match what == self.text(declared) {
+                true => "declared here".to_owned(),
+                false => what,
+            };
+            diagnostic = diagnostic.and(declared.source, declared.span, what);
         }
         Err(self.report(diagnostic))
     }
@@ -331,15 +383,21 @@ impl<'p> Cx<'p> {
         let expected = self.expected(&param.ty, scope, Hidden::Nothing)?;
         match self.compare(&tensor, &expected) {
             None => Ok(tensor),
-            Some(difference) => self.fail(
-                Code::ShapeNotLike,
-                loc,
-                format!(
+            Some(difference) => {
+                let message = format!(
                     "`{owner}` takes `{}` in another shape: {difference}",
                     param.name.text
-                ),
-                "",
-            ),
+                );
+                let mut diagnostic = Diagnostic::error(Code::ShapeNotLike, message).at(
+                    loc.source,
+                    loc.span,
+                    format!("this is {}", tensor.text()),
+                );
+                if !self.program.is_library(self.source) {
+                    diagnostic = diagnostic.and(self.source, param.ty.span(), "declared here");
+                }
+                Err(self.report(diagnostic))
+            }
         }
     }
 
@@ -495,36 +553,23 @@ impl<'p> Cx<'p> {
                     "write `name = size`",
                 );
             }
-            AxisType::Named { name, size } => {
-                let loc = self.at(size.as_ref().map_or(name.span, |s| name.span.to(s.span())));
-                let size = match size {
-                    Some(size) => self.axis_size(size, scope, &name.text)?,
-                    None => match scope.get(&name.text) {
-                        Some(Value::Size(p)) => p.clone(),
-                        _ if name.text == "batch" => self.batch.clone(),
-                        _ => {
-                            return self.fail(
-                                Code::NameUnknown,
-                                loc,
-                                format!("the size of axis `{}` is not given", name.text),
-                                format!("write `{} = …`", name.text),
-                            );
-                        }
-                    },
-                };
-                if dims.iter().any(|d| d.axis.as_str() == name.text) {
-                    return self.fail(
-                        Code::ShapeAxisDuplicate,
-                        loc,
-                        format!("axis `{}` stands twice", name.text),
-                        "leave one away",
+            AxisType::Named { name, size: None } => return self.bare_axis(name, scope, dims),
+            AxisType::Named {
+                name,
+                size: Some(size),
+            } => {
+                let loc = self.at(name.span.to(size.span()));
+                if matches!(scope.get(&name.text), Some(Value::Shape(_))) {
+                    return self.fail_at(
+                        Code::TypeMismatch,
+                        name.span,
+                        format!("`{}` is a shape here, so no axis has its name", name.text),
+                        format!("write `{}` alone for its axes", name.text),
                     );
                 }
-                dims.push(Dim {
-                    axis: Axis::new(&name.text),
-                    size,
-                    loc,
-                });
+                let size = self.axis_size(size, scope, &name.text)?;
+                let axis = Axis::new(&name.text);
+                return self.add_axis(Dim { axis, size, loc }, loc, dims);
             }
         }
         Ok(())
@@ -554,7 +599,7 @@ impl<'p> Cx<'p> {
         }
         for dim in &expected.dims {
             match tensor.dims.iter().find(|d| d.axis == dim.axis) {
-                None => return Some(format!("axis `{}` is missing", dim.axis)),
+                None => return Some(format!("axis `{}` is missing", shown(dim.axis.as_str()))),
                 Some(found) if !self.equal(&found.size, &dim.size) => {
                     return Some(format!("{} = {} ≠ {}", dim.axis, found.size, dim.size));
                 }
@@ -565,7 +610,7 @@ impl<'p> Cx<'p> {
             .dims
             .iter()
             .find(|d| !expected.dims.iter().any(|e| e.axis == d.axis));
-        extra.map(|d| format!("axis `{}` is too many", d.axis))
+        extra.map(|d| format!("axis `{}` is too many", shown(d.axis.as_str())))
     }
 }
 

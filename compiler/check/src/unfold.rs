@@ -5,7 +5,7 @@ use crate::core::{Cx, Frame};
 use crate::expr::Scope;
 use crate::value::{Block, Callee, Eval, Loc, Reported, Tensor, Value};
 use mmh_diag::{Code, Diagnostic, SourceId};
-use mmh_syntax::ast::{BlockKind, Body, Expr, Param, Type};
+use mmh_syntax::ast::{Arg, BlockKind, Body, Expr, Let, Param, Type};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -104,8 +104,9 @@ impl<'p> Cx<'p> {
         scope: &mut Scope,
     ) -> Eval<Value> {
         let hidden = hidden(block.kind);
-        self.bind_params(&block.name.text, values, scope, hidden)?;
-        self.bind_defaults(&block.params, scope)?;
+        let (owner, params) = (&block.name.text, &block.params);
+        self.bind_params(owner, params, values, scope, hidden)?;
+        self.bind_defaults(owner, params, scope)?;
         let expected = match &block.returns {
             Some(ty) => Some(self.expected(ty, scope, hidden)?),
             None => None,
@@ -197,6 +198,7 @@ impl<'p> Cx<'p> {
             Type::Named {
                 name, axes: None, ..
             } if name.text == "block" => self.block_value(expr, scope).map(Value::Block),
+            Type::Named { name, .. } if name.text == "shape" => self.shape_or_other(expr, scope),
             Type::Named { .. } | Type::Like { .. } | Type::Missing(_) => self.expr(expr, scope),
         }
     }
@@ -207,11 +209,13 @@ impl<'p> Cx<'p> {
         match expr.ungrouped() {
             Expr::Call(call) => {
                 let Some(block) = self.callee(&call.callee, scope)? else {
-                    return Err(Reported);
+                    return self.left_open();
                 };
                 let mut given: Vec<(String, Value)> = block.given.as_ref().clone();
                 let known = self.param_names(&block);
-                for arg in &call.args {
+                let (named, args) = self.new_axes(&block, &known, &call.args, scope)?;
+                given.extend(named);
+                for arg in args {
                     let Some(name) = &arg.name else {
                         // The first parameter is what flows in, so places count from the second.
                         let open: Vec<&String> = known
@@ -221,7 +225,8 @@ impl<'p> Cx<'p> {
                             .collect();
                         match open.first() {
                             Some(param) => {
-                                given.push(((*param).clone(), self.expr(&arg.value, scope)?))
+                                let value = self.given_early(&block, param, &arg.value, scope)?;
+                                given.push(((*param).clone(), value));
                             }
                             None => {
                                 return self.fail_at(
@@ -240,7 +245,8 @@ impl<'p> Cx<'p> {
                         self.unknown_setting(&owner, name, &known);
                         return Err(Reported);
                     }
-                    given.push((name.text.clone(), self.expr(&arg.value, scope)?));
+                    let value = self.given_early(&block, &name.text, &arg.value, scope)?;
+                    given.push((name.text.clone(), value));
                 }
                 Ok(Block {
                     callee: block.callee,
@@ -249,13 +255,79 @@ impl<'p> Cx<'p> {
             }
             _ => match self.expr(expr, scope)? {
                 Value::Block(block) => Ok(block),
-                Value::Unknown => Err(Reported),
+                Value::Unknown => self.left_open(),
                 other => self.fail(
                     Code::TypeMismatch,
                     loc,
                     format!("a block is needed here, not {}", other.kind()),
                     "write its name, such as `relu`",
                 ),
+            },
+        }
+    }
+
+    /// The axes that a call names beside its settings, as the shape they make, and the other arguments.
+    fn new_axes(
+        &mut self,
+        block: &Block,
+        known: &[String],
+        args: &'p [Arg],
+        scope: &Scope,
+    ) -> Eval<(Option<(String, Value)>, Vec<&'p Arg>)> {
+        let primitive = match block.callee {
+            Callee::Primitive(index) => crate::primitives::TABLE.get(index),
+            Callee::Declared(_) => None,
+        };
+        let takes = primitive.is_some_and(|p| p.extra && p.params.contains(&"shape"));
+        let is_axis = |arg: &&Arg| {
+            let name = arg.name.as_ref();
+            takes && name.is_some_and(|name| !known.contains(&name.text))
+        };
+        let (axes, args): (Vec<&'p Arg>, Vec<&'p Arg>) = args.iter().partition(is_axis);
+        let mut dims = Vec::new();
+        for arg in &axes {
+            if let Some(name) = &arg.name {
+                let loc = self.at(arg.span);
+                let size = self.axis_size(&arg.value, scope, &name.text)?;
+                let axis = mmh_ir::Axis::new(&name.text);
+                self.add_axis(crate::value::Dim { axis, size, loc }, loc, &mut dims)?;
+            }
+        }
+        let shape = (!axes.is_empty()).then(|| ("shape".to_owned(), Value::Shape(dims)));
+        Ok((shape, args))
+    }
+
+    /// The value of a setting that is given ahead of the call.
+    fn given_early(
+        &mut self,
+        block: &Block,
+        setting: &str,
+        expr: &'p Expr,
+        scope: &Scope,
+    ) -> Eval<Value> {
+        let program = self.program;
+        match block.callee {
+            Callee::Declared(index) => {
+                let params = program.block(index).map(|(block, _)| &block.params);
+                let param = params
+                    .into_iter()
+                    .flatten()
+                    .find(|p| p.name.text == setting);
+                match param {
+                    Some(param) => self.argument(&param.ty, expr, scope),
+                    None => self.expr(expr, scope),
+                }
+            }
+            Callee::Primitive(_) => match setting {
+                "shape" => self.shape_or_other(expr, scope),
+                "block" => self.block_value(expr, scope).map(Value::Block),
+                "over" | "from" | "along" | "into" | "axis" | "axes" => {
+                    let names = self.axis_names(expr, scope)?;
+                    Ok(Value::Axes(
+                        names.into_iter().map(|(name, _)| name).collect(),
+                    ))
+                }
+                _ => self.expr(expr, scope),
             },
         }
     }
@@ -294,15 +366,7 @@ impl<'p> Cx<'p> {
                         .clone(),
                 );
             }
-            let value = self
-                .expr(&local.value, scope)
-                .and_then(|value| match &local.ty {
-                    Some(ty) => {
-                        let at = self.at(local.value.span());
-                        self.check_typed(ty, value, scope, &local.name.text, at)
-                    }
-                    None => Ok(value),
-                });
+            let value = self.let_value(local, scope);
             if let Some(place) = self.places.last_mut() {
                 place.pinned = None;
             }
@@ -321,6 +385,16 @@ impl<'p> Cx<'p> {
                 "end it with the value it gives",
             ),
         }
+    }
+
+    /// The value of a `let`, as the type beside it asks.
+    pub(crate) fn let_value(&mut self, it: &'p Let, scope: &Scope) -> Eval<Value> {
+        let Some(ty) = &it.ty else {
+            return self.expr(&it.value, scope);
+        };
+        let value = self.argument(ty, &it.value, scope)?;
+        let at = self.at(it.value.span());
+        self.check_typed(ty, value, scope, &it.name.text, at)
     }
 
     pub(crate) fn check_result(
@@ -377,6 +451,7 @@ impl<'p> Cx<'p> {
                     .at(at.source, at.span, format!("this is {}", tensor.text()))
                     .and(self.source, ty.span(), "declared here")
                     .help("change one of the two");
+                let diagnostic = self.with_call(diagnostic);
                 let before = self.diagnostics.len();
                 self.report(diagnostic);
                 if block.kind == BlockKind::Model && tensor.dims.len() == expected.dims.len() {

@@ -67,26 +67,45 @@ impl Tensor {
             let _ = write!(out, "{gap}{classes}");
             gap = ", ";
         }
-        for dim in &self.dims {
-            let name = dim.axis.as_str();
-            let _ = write!(out, "{gap}{name}");
-            let before = out.len();
-            let _ = write!(out, " = {}", dim.size);
-            if name == "..." || out.get(before + 3..) == Some(name) {
-                out.truncate(before);
-            }
-            gap = ", ";
-        }
-        if gap == ", " {
-            out.push(']');
-        }
+        write_axes(&mut out, gap, &self.dims);
         out
     }
 
     /// `batch, channel and height`.
     pub(crate) fn axes_text(&self) -> String {
-        and_list(self.dims.iter().map(|d| d.axis.as_str()))
+        and_list(self.dims.iter().map(|d| shown(d.axis.as_str())))
     }
+}
+
+/// Axes behind `gap`, with the bracket that closes them.
+fn write_axes(out: &mut String, mut gap: &str, dims: &[Dim]) {
+    for dim in dims {
+        let name = dim.axis.as_str();
+        let _ = write!(out, "{gap}{}", shown(name));
+        let before = out.len();
+        let _ = write!(out, " = {}", dim.size);
+        if name.starts_with("...") || out.get(before + 3..) == Some(name) {
+            out.truncate(before);
+        }
+        gap = ", ";
+    }
+    if gap == ", " {
+        out.push(']');
+    }
+}
+
+/// The name of an axis as a reader knows it: one that stands for the axes of a shape has that shape's.
+pub(crate) fn shown(axis: &str) -> &str {
+    axis.strip_prefix("...")
+        .filter(|name| !name.is_empty())
+        .unwrap_or(axis)
+}
+
+/// `[row = 14, column = 14]`.
+pub(crate) fn shape_text(dims: &[Dim]) -> String {
+    let mut out = String::new();
+    write_axes(&mut out, "[", dims);
+    if out.is_empty() { "[]".to_owned() } else { out }
 }
 
 /// `a, b and c`.
@@ -220,6 +239,8 @@ pub(crate) enum Value {
     List(Vec<Value>),
     Block(Block),
     Axes(Vec<String>),
+    /// Axes with their sizes.
+    Shape(Vec<Dim>),
     Rows(Box<Rows>),
     /// A data set.
     Data(usize),
@@ -252,6 +273,7 @@ impl Value {
             Self::List(_) => "a list".into(),
             Self::Block(_) => "a block".into(),
             Self::Axes(_) => "axis names".into(),
+            Self::Shape(dims) => format!("`shape{}`", shape_text(dims)),
             Self::Rows(_) => "rows of data".into(),
             Self::Data(_) => "a data set".into(),
             Self::Source => "a data source".into(),

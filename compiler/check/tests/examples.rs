@@ -100,3 +100,57 @@ fn mnist() {
     assert_eq!(recipe.declarations.trainings[0].rows, 54_000);
     every_graph(&recipe);
 }
+
+/// A recipe of `tests/recipes`.
+fn recipe(name: &str) -> Recipe {
+    let path = format!("{}/tests/recipes/{name}.mmh", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let checked = check(&Folder::examples(&text), "main.mmh", &[]);
+    assert_eq!(shown(&checked), Vec::<String>::new(), "{name}");
+    checked.recipe.unwrap()
+}
+
+#[test]
+fn shapes_are_the_sizes_they_stand_for() {
+    let (by_shape, by_size) = (recipe("shapes"), recipe("sizes"));
+    every_graph(&by_shape);
+    for purpose in [Purpose::Step, Purpose::Predict] {
+        let graph = |recipe: &Recipe| {
+            let forward = recipe.forward(0, purpose, 64).unwrap();
+            let state: Vec<String> = forward.state.iter().map(|s| format!("{s:?}")).collect();
+            let nodes = forward.graph.nodes.iter();
+            let nodes = nodes.map(|node| format!("{:?} {:?} {:?}", node.op, node.inputs, node.ty));
+            (nodes.collect::<Vec<_>>(), state, forward.sites)
+        };
+        assert_eq!(graph(&by_shape), graph(&by_size), "{purpose:?}");
+    }
+}
+
+#[test]
+fn both_sides_of_a_conflict_over_a_shape_are_shown() {
+    let block = "block fold(x: f32[batch, feature], into: shape[row, column = row]) -> f32[batch, row, column] {
+  x |> linear(shape = into, from = feature)
+}
+";
+    let cases = [
+        ("fold(3)", "3", "shape[row, column = row]"),
+        ("fold([row = 3])", "[row = 3]", "shape[row, column = row]"),
+        (
+            "fold([row = 3, column = 4])",
+            "[row = 3, column = 4]",
+            "row",
+        ),
+        ("fold(picture)", "picture", "shape[row, column = row]"),
+    ];
+    for (call, here, there) in cases {
+        let text = format!(
+            "mmh 1\nlet picture = [height = 3]\n{block}block a(x: f32[batch, feature]) -> f32[batch, row = 3, column = 3] {{\n  x |> {call}\n}}\n"
+        );
+        let checked = check(&Folder::examples(&text), "main.mmh", &[]);
+        let [found] = checked.diagnostics.as_slice() else {
+            panic!("{call}: {:?}", shown(&checked));
+        };
+        let labels: Vec<&str> = found.labels.iter().map(|l| l.span.text(&text)).collect();
+        assert_eq!(labels, [here, there], "{call}");
+    }
+}

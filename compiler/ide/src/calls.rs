@@ -20,7 +20,7 @@ pub(crate) fn takes_axes(primitive: &str, setting: &str) -> bool {
         "over" | "along" | "axis" | "axes" | "into" | "tap" => true,
         "from" => primitive == "linear",
         "key" | "causal" => primitive == "attend",
-        "shape" => primitive == "param",
+        "shape" => true,
         _ => false,
     }
 }

@@ -4,6 +4,7 @@ use crate::calls::{CallAt, one_line, takes_axes, text_of};
 use crate::files::SourceFile;
 use crate::hover::kind_text;
 use crate::names::{Place, SymbolKind, Target, find, item_at};
+use crate::shapes::axes_of_shape;
 use crate::{Analysis, MAIN, docs};
 use mmh_check::editor;
 use mmh_diag::Span;
@@ -177,14 +178,18 @@ impl Analysis {
         match tree.kind(id) {
             Kind::Args => self.arguments(cursor, list),
             Kind::Fields => self.fields(cursor, id, list),
-            Kind::Axes => self.axes(list),
+            Kind::Axes => {
+                self.axes(list);
+                self.shapes(cursor.offset, list);
+            }
             Kind::Names => self.used_names(cursor, id, list),
             Kind::Params => {}
             Kind::List => {
                 let call = self.call_at(cursor.offset);
                 let axes = call.is_some_and(|call| wants_axes(&call));
                 if axes {
-                    return self.axes(list);
+                    self.axes(list);
+                    return self.shapes(cursor.offset, list);
                 }
                 list.choices(&self.choices_at(cursor.start));
                 self.values(cursor.offset, list);
@@ -343,6 +348,37 @@ impl Analysis {
         }
     }
 
+    /// Names that stand for the axes of a shape.
+    fn shapes(&self, offset: u32, list: &mut List) {
+        let tops = self.names().tops.get(MAIN);
+        let mut places: Vec<Place> = tops
+            .into_iter()
+            .flat_map(|tops| tops.values().copied())
+            .collect();
+        let around = self
+            .item_around(offset)
+            .and_then(Item::name)
+            .map(|name| Place {
+                file: MAIN,
+                span: name.span,
+            });
+        let inside = self.names().symbols.iter();
+        let inside = inside.filter(|(_, symbol)| around.is_some() && symbol.owner == around);
+        places.extend(inside.map(|(place, _)| *place));
+        for place in places {
+            if axes_of_shape(self.names(), self.files(), place).is_some()
+                && let Some(symbol) = self.names().symbols.get(&place)
+            {
+                list.add(
+                    &symbol.name,
+                    CompletionKind::Value,
+                    "the axes of a shape",
+                    "",
+                );
+            }
+        }
+    }
+
     /// Every axis that the main file names, `batch` first.
     fn axis_names(&self) -> Vec<String> {
         let mut names = vec!["batch".to_owned()];
@@ -384,6 +420,14 @@ impl Analysis {
                     "",
                     docs::member("classes"),
                 );
+            }
+            Some((place, _)) if axes_of_shape(self.names(), self.files(), place).is_some() => {
+                let axes = axes_of_shape(self.names(), self.files(), place);
+                for axis in axes.into_iter().flatten() {
+                    list.add(&axis, CompletionKind::Member, "its size", "");
+                }
+                let doc = docs::member("elements");
+                list.add("elements", CompletionKind::Member, "", doc);
             }
             _ if word == "source" => self.source_columns(found.place.span.start, list),
             _ if word == "rows" || word == "client" => {
@@ -529,7 +573,22 @@ fn wants_axes(call: &CallAt) -> bool {
     let name = &call.callee.name;
     call.named
         .as_ref()
-        .is_some_and(|named| takes_axes(name, named))
+        .is_some_and(|named| takes_axes(name, named) || declares_axes(call, named))
+}
+
+/// Whether a setting of a block is of names of axes, or of a shape.
+fn declares_axes(call: &CallAt, setting: &str) -> bool {
+    let mut takes = call.callee.takes.iter();
+    let label = takes
+        .find(|taken| taken.name == setting)
+        .map(|taken| &taken.label);
+    let ty = label
+        .and_then(|label| label.split_once(':'))
+        .map_or("", |(_, ty)| ty.trim_start());
+    let word = ty
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
+        .next();
+    matches!(word, Some("axis" | "axes" | "shape"))
 }
 
 fn ends_with_number(text: &str) -> bool {

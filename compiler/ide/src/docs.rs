@@ -42,7 +42,16 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("", "image", "The pictures that are sampled."),
     ("", "row", "Where to look, in rows."),
     ("", "column", "Where to look, in columns."),
-    ("", "shape", "The axes of the parameter."),
+    (
+        "param",
+        "shape",
+        "The axes of the parameter, with sizes or by name.",
+    ),
+    (
+        "",
+        "shape",
+        "The new axes and their sizes, such as `[row = 8, column = 8]`.",
+    ),
     (
         "",
         "init",
@@ -113,7 +122,11 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ("", "scale", "A factor of the scores; 1 if not given."),
     ("", "causal", "The axis along which nothing later is seen."),
     ("", "range", "From where to where, as `lo .. hi`."),
-    ("", "like", "The value whose shape the draws take."),
+    (
+        "",
+        "like",
+        "The value, or the shape, whose axes the draws take.",
+    ),
     ("", "std", "The standard deviation."),
     ("", "n", "How often."),
     ("", "block", "The block that is applied."),
@@ -455,6 +468,25 @@ pub(crate) fn keyword(word: &str) -> &'static str {
     }
 }
 
+/// What values a type holds.
+pub(crate) fn type_word(word: &str) -> &'static str {
+    match word {
+        "f32" => "numbers of 32 bits (IEEE 754), one for each place of its axes.",
+        "i32" => "whole numbers, one for each place of its axes.",
+        "bool" => "true or false.",
+        "class" => "class numbers below the count in the bracket.",
+        "int" => "a whole number that is known while the recipe is checked.",
+        "float" => "a number, or a share such as `10%`.",
+        "text" => "a text in quotes.",
+        "block" => "a block to be called, by its name or with some settings given.",
+        "axis" => "the name of an axis.",
+        "axes" => "names of axes, such as `[height, width]`.",
+        "shape" => "axes with their sizes, such as `[row = 8, column = 8]`.",
+        "range" => "two ends, such as `-12deg .. 12deg`.",
+        _ => "",
+    }
+}
+
 /// What a member of a data set, a training or a column is.
 pub(crate) fn member(word: &str) -> &'static str {
     match word {
@@ -465,6 +497,7 @@ pub(crate) fn member(word: &str) -> &'static str {
         "last" => "The parameters after the last step.",
         "classes" => "How many classes the column has.",
         "watch" => "The figure that the training watches.",
+        "elements" => "The product of the sizes of a shape.",
         _ => "",
     }
 }
@@ -473,6 +506,13 @@ pub(crate) fn member(word: &str) -> &'static str {
 mod tests {
     use super::*;
     use mmh_check::editor;
+
+    #[test]
+    fn every_type_has_a_sentence() {
+        for word in editor::type_words() {
+            assert!(type_word(word).ends_with('.'), "{word}");
+        }
+    }
 
     #[test]
     fn every_setting_and_choice_has_a_sentence() {

@@ -279,9 +279,10 @@ impl Analysis {
                     ],
                 )
             }
-            Kind::Name if mmh_check::editor::type_words().contains(&text) => {
-                card("", &[&format!("The type `{text}`.")])
-            }
+            Kind::Name if mmh_check::editor::type_words().contains(&text) => card(
+                "",
+                &[&format!("The type `{text}`: {}", docs::type_word(text))],
+            ),
             Kind::Name => {
                 let section = crate::calls::section_of(self.file(MAIN)?, at)?;
                 let doc = docs::setting(section.word(), text);

@@ -20,6 +20,7 @@ mod names;
 mod reference;
 mod rename;
 mod scope;
+mod shapes;
 mod signature;
 mod symbols;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use crate::FileId;
 use crate::calls::{AXES, COLUMNS, takes_axes};
 use crate::files::SourceFile;
 use crate::names::{Names, Place, SymbolKind, Target, item_at};
+use crate::shapes::{axes_of_shape, is_shape_type};
 use mmh_check::editor;
 use mmh_syntax::ast::{
     Arg, Axis, Block, Body, Call, Expr, Item, Let, Name, Path, Section, SectionKind, Type,
@@ -26,6 +27,8 @@ pub(crate) struct Walk<'n> {
 enum As {
     Value,
     Axes,
+    /// A value, or a bracket with names of axes.
+    Shape,
 }
 
 impl<'n> Walk<'n> {
@@ -103,10 +106,7 @@ impl<'n> Walk<'n> {
 
     fn let_value(&mut self, it: &Let) {
         self.scopes.push(BTreeMap::new());
-        if let Some(ty) = &it.ty {
-            self.ty(ty);
-        }
-        self.expr(&it.value, As::Value);
+        self.typed_value(it);
         self.scopes.pop();
     }
 
@@ -116,12 +116,15 @@ impl<'n> Walk<'n> {
         for param in &block.params {
             self.axes_of(&param.ty);
         }
+        // Types may name a shape that stands behind them.
+        for param in &block.params {
+            self.declare(&param.name, SymbolKind::Param, owner);
+        }
         for param in &block.params {
             self.ty(&param.ty);
             if let Some(default) = &param.default {
-                self.expr(default, As::Value);
+                self.expr(default, way_of(&param.ty));
             }
-            self.declare(&param.name, SymbolKind::Param, owner);
         }
         if let Some(ty) = &block.returns {
             self.ty(ty);
@@ -146,10 +149,7 @@ impl<'n> Walk<'n> {
 
     fn body(&mut self, body: &Body, owner: Option<Place>) {
         for local in &body.locals {
-            if let Some(ty) = &local.ty {
-                self.ty(ty);
-            }
-            self.expr(&local.value, As::Value);
+            self.typed_value(local);
             self.declare(&local.name, SymbolKind::Local, owner);
         }
         if let Some(result) = &body.result {
@@ -157,25 +157,54 @@ impl<'n> Walk<'n> {
         }
     }
 
+    fn typed_value(&mut self, it: &Let) {
+        let mut way = As::Value;
+        if let Some(ty) = &it.ty {
+            self.ty(ty);
+            way = way_of(ty);
+        }
+        self.expr(&it.value, way);
+    }
+
     fn ty(&mut self, ty: &Type) {
         match ty {
             Type::Named { axes, .. } => {
                 for axis in axes.iter().flatten() {
-                    match axis {
-                        Axis::Rest(_) => {}
-                        Axis::Named { name, size } => {
-                            self.occurs(name, Target::Axis);
-                            if let Some(size) = size {
-                                self.expr(size, As::Value);
-                            }
-                        }
-                        Axis::Size(size) => self.expr(size, As::Value),
-                    }
+                    self.axis(axis);
                 }
             }
             Type::Like { of, .. } => self.path(of),
             Type::Missing(_) => {}
         }
+    }
+
+    fn axis(&mut self, axis: &Axis) {
+        match axis {
+            Axis::Rest(_) => {}
+            Axis::Named { name, size: None } => self.axis_word(name),
+            Axis::Named {
+                name,
+                size: Some(size),
+            } => {
+                self.occurs(name, Target::Axis);
+                self.expr(size, As::Value);
+            }
+            Axis::Size(size) => self.expr(size, As::Value),
+        }
+    }
+
+    /// A name in a bracket of axes: an axis, or what stands for some.
+    fn axis_word(&mut self, name: &Name) {
+        let target = match self.find(&name.text) {
+            Some(Target::Symbol(place))
+                if self.is_axis_param(place)
+                    || axes_of_shape(self.names, self.files, place).is_some() =>
+            {
+                Target::Symbol(place)
+            }
+            _ => Target::Axis,
+        };
+        self.occurs(name, target);
     }
 
     fn section(&mut self, section: &Section) {
@@ -269,7 +298,11 @@ impl<'n> Walk<'n> {
             | Expr::Missing(_) => {}
             Expr::Path(path) => self.word(path, way),
             Expr::Call(call) => self.call(call),
-            Expr::List { items, .. } => items.iter().for_each(|item| self.expr(item, way)),
+            Expr::List { items, .. } => {
+                let way = if way == As::Shape { As::Axes } else { way };
+                items.iter().for_each(|item| self.expr(item, way));
+            }
+            Expr::Shape { axes, .. } => axes.iter().for_each(|axis| self.axis(axis)),
             Expr::Unary { operand: inner, .. } | Expr::Group { inner, .. } => self.expr(inner, way),
             Expr::Binary { lhs: a, rhs: b, .. }
             | Expr::Pipe { lhs: a, rhs: b, .. }
@@ -299,13 +332,7 @@ impl<'n> Walk<'n> {
         let Some(name) = path.single().filter(|_| way == As::Axes) else {
             return self.path(path);
         };
-        // A parameter of type `axis` stands for the names it was given.
-        match self.find(&name.text) {
-            Some(Target::Symbol(place)) if self.is_axis_param(place) => {
-                self.occurs(name, Target::Symbol(place));
-            }
-            _ => self.occurs(name, Target::Axis),
-        }
+        self.axis_word(name);
     }
 
     fn is_axis_param(&self, place: Place) -> bool {
@@ -418,9 +445,7 @@ impl<'n> Walk<'n> {
         if let Some(Item::Block(block)) = item_at(self.files, place)
             && let Some(param) = block.params.iter().find(|p| p.name.text == name.text)
         {
-            if is_axis_type(&param.ty) {
-                way = As::Axes;
-            }
+            way = way_of(&param.ty);
             let span = param.name.span;
             let target = Target::Symbol(Place {
                 file: place.file,
@@ -466,6 +491,14 @@ impl<'n> Walk<'n> {
 
     fn rows_in_reach(&self) -> Option<Place> {
         self.rows
+    }
+}
+
+fn way_of(ty: &Type) -> As {
+    match () {
+        () if is_axis_type(ty) => As::Axes,
+        () if is_shape_type(ty) => As::Shape,
+        () => As::Value,
     }
 }
 

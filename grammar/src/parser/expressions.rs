@@ -36,6 +36,15 @@ impl Parser<'_> {
         Some(id)
     }
 
+    /// What a list holds: `name = expr`, or `expr`.
+    pub(super) fn entry(&mut self) -> Option<Id> {
+        let name = self.scan.name(self.at);
+        match name.filter(|end| self.scan.is_eq(self.scan.trivia(*end))) {
+            Some(_) => self.named_or_expr(Kind::Axis, name),
+            None => self.expr(),
+        }
+    }
+
     /// `name = expr`, or `expr`; `name` is where a name that stands here ends.
     pub(super) fn named_or_expr(&mut self, kind: Kind, name: Option<usize>) -> Option<Id> {
         let end = name.filter(|end| self.scan.is_eq(self.scan.trivia(*end)));
@@ -201,7 +210,7 @@ impl Parser<'_> {
             }
             b'[' => {
                 let id = self.opens(Kind::List, b'[')?;
-                self.list_of(id, Self::expr);
+                self.list_of(id, Self::entry);
                 self.close(id, b'[', b']');
                 Some(id)
             }

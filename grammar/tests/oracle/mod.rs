@@ -299,7 +299,7 @@ fn node_kind(rule: Rule) -> Option<Kind> {
         Rule::like_ty => Kind::LikeType,
         Rule::named_ty => Kind::NamedType,
         Rule::axes => Kind::Axes,
-        Rule::axis => Kind::Axis,
+        Rule::axis | Rule::sized => Kind::Axis,
         Rule::quantity => Kind::Quantity,
         Rule::list => Kind::List,
         Rule::group => Kind::Group,

@@ -111,36 +111,7 @@ fn product(dims: &[Dim]) -> Poly {
 }
 
 pub(super) fn param<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> {
-    let mut dims = Vec::new();
-    for (name, loc) in cx.axes_arg(bound, "shape")?.unwrap_or_default() {
-        match bound.scope.get(&name) {
-            Some(Value::Size(size)) => dims.push(Dim {
-                axis: Axis::new(&name),
-                size: size.clone(),
-                loc,
-            }),
-            Some(Value::Unknown | Value::Error) => return Err(Reported),
-            _ => {
-                return cx.fail(
-                    Code::NameUnknown,
-                    loc,
-                    format!("the size of `{name}` is not known here"),
-                    format!("write `param({name} = …)`"),
-                );
-            }
-        }
-    }
-    dims.extend(named_sizes(cx, bound)?);
-    for (i, dim) in dims.iter().enumerate() {
-        if dims.iter().take(i).any(|d| d.axis == dim.axis) {
-            return cx.fail(
-                Code::ShapeAxisDuplicate,
-                dim.loc,
-                format!("axis `{}` stands twice", dim.axis),
-                "",
-            );
-        }
-    }
+    let dims = named_sizes(cx, bound)?;
     let spread = spread(cx, bound, Spread::Constant(0.0))?;
     let fan = match bound.get("fan") {
         Some(_) => cx.size_arg(bound, "fan", None)?,
@@ -205,6 +176,19 @@ fn only_axis(cx: &mut Cx<'_>, x: &Tensor, bound: &Bound<'_, '_>) -> Eval<Vec<Axi
     Err(cx.report(diagnostic))
 }
 
+// A call without the axes it gives, or with a shape that has none.
+fn no_axes<T>(cx: &mut Cx<'_>, bound: &Bound<'_, '_>, message: &str, example: &str) -> Eval<T> {
+    let Some(shape) = bound.get("shape").map(Given::loc) else {
+        let help = format!("write `{example}`");
+        return cx.fail(Code::SettingMissing, bound.loc, message, help);
+    };
+    let diagnostic = Diagnostic::error(Code::SettingMissing, message)
+        .at(shape.source, shape.span, "this has no axes")
+        .help("give a shape with at least one axis");
+    let diagnostic = cx.with_call(diagnostic);
+    Err(cx.report(diagnostic))
+}
+
 pub(super) fn linear<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> {
     let x = cx.float_tensor(bound, "x")?;
     let from = match cx.axes_arg(bound, "from")? {
@@ -213,11 +197,11 @@ pub(super) fn linear<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> 
     };
     let to = named_sizes(cx, bound)?;
     if to.is_empty() {
-        return cx.fail(
-            Code::SettingMissing,
-            bound.loc,
+        return no_axes(
+            cx,
+            bound,
             "`linear` needs the axis it gives, and its size",
-            "write `linear(class = 10)`",
+            "linear(class = 10)",
         );
     }
     for dim in &to {
@@ -502,11 +486,11 @@ pub(super) fn embed<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> {
     };
     let to = named_sizes(cx, bound)?;
     if to.is_empty() {
-        return cx.fail(
-            Code::SettingMissing,
-            bound.loc,
+        return no_axes(
+            cx,
+            bound,
             "`embed` needs the axis of its vectors",
-            "write `embed(feature = 32)`",
+            "embed(feature = 32)",
         );
     }
     let level = Axis::new("level");

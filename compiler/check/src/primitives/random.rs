@@ -7,7 +7,7 @@ use crate::value::{Dim, Eval, Tensor, Value};
 use mmh_diag::{Code, Diagnostic};
 use mmh_ir::plan::Part;
 use mmh_ir::{DType, Input, MapOp, Op, RandomKind};
-use mmh_syntax::ast::BlockKind;
+use mmh_syntax::ast::{BlockKind, Expr};
 
 impl Cx<'_> {
     fn in_augment(&self) -> bool {
@@ -69,17 +69,33 @@ fn nonce(cx: &mut Cx<'_>, bound: &Bound<'_, '_>) -> Eval<Tensor> {
     cx.input(Input::Step, DType::I32, vec![])
 }
 
+/// The axes along which there is a draw for every element: those of a value, or a shape.
+fn like<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Vec<Dim>> {
+    let shape = match bound.get("like") {
+        None => return Ok(Vec::new()),
+        Some(Given::Value(value, _)) => value.clone(),
+        Some(Given::Expr(expr, _)) => match expr.ungrouped() {
+            Expr::List { .. } | Expr::Shape { .. } => cx.shape_or_other(expr, bound.scope)?,
+            Expr::Path(path) => {
+                let name = path.single();
+                let shape = name.map(|name| cx.named_shape(name, bound.scope));
+                let shape = shape.transpose()?.flatten();
+                shape.map_or(Value::Unknown, |(dims, _)| Value::Shape(dims))
+            }
+            _ => Value::Unknown,
+        },
+    };
+    match shape {
+        Value::Shape(dims) => Ok(dims),
+        _ => cx.tensor_arg(bound, "like").map(|tensor| tensor.dims),
+    }
+}
+
 fn drawn<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>, kind: RandomKind) -> Eval<Tensor> {
     let nonce = nonce(cx, bound)?;
     let mut dims: Vec<Dim> = nonce.dims.clone();
-    if bound.get("like").is_some() {
-        let like = cx.tensor_arg(bound, "like")?;
-        dims.extend(
-            like.dims
-                .into_iter()
-                .filter(|d| !nonce.has(d.axis.as_str())),
-        );
-    }
+    let like = like(cx, bound)?.into_iter();
+    dims.extend(like.filter(|d| !nonce.has(d.axis.as_str())));
     let path = cx.path();
     let key = cx.site_key(&path)?;
     cx.push(Op::Random(kind), &[&key, &nonce], DType::F32, dims)

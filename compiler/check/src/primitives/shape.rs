@@ -42,17 +42,14 @@ pub(super) fn rename<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> 
     Ok(Value::Tensor(x))
 }
 
-/// Named sizes of a call, as dimensions.
+/// The new axes of a call: those of `shape`, then those named beside it.
 pub(super) fn named_sizes<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Vec<Dim>> {
-    let mut dims = Vec::new();
+    let mut dims = cx.shape_arg(bound, "shape")?.unwrap_or_default();
     for (name, size) in &bound.extra {
         let loc = cx.at(name.span.to(size.span()));
         let size = cx.axis_size(size, bound.scope, &name.text)?;
-        dims.push(Dim {
-            axis: Axis::new(&name.text),
-            size,
-            loc,
-        });
+        let axis = Axis::new(&name.text);
+        cx.add_axis(Dim { axis, size, loc }, loc, &mut dims)?;
     }
     Ok(dims)
 }
