@@ -140,7 +140,9 @@ impl<'n> Walk<'n> {
         } = ty
         {
             for axis in axes {
-                if let Axis::Named { name, .. } = axis {
+                if let Axis::Named { name, size } = axis
+                    && (size.is_some() || self.shape_of(name).is_none())
+                {
                     self.bind(&name.text, Target::Axis);
                 }
             }
@@ -196,15 +198,18 @@ impl<'n> Walk<'n> {
     /// A name in a bracket of axes: an axis, or what stands for some.
     fn axis_word(&mut self, name: &Name) {
         let target = match self.find(&name.text) {
-            Some(Target::Symbol(place))
-                if self.is_axis_param(place)
-                    || axes_of_shape(self.names, self.files, place).is_some() =>
-            {
-                Target::Symbol(place)
-            }
-            _ => Target::Axis,
+            Some(Target::Symbol(place)) if self.is_axis_param(place) => Target::Symbol(place),
+            _ => self.shape_of(name).map_or(Target::Axis, Target::Symbol),
         };
         self.occurs(name, target);
+    }
+
+    /// Where a name is declared, if it is that of a shape.
+    fn shape_of(&self, name: &Name) -> Option<Place> {
+        match self.find(&name.text)? {
+            Target::Symbol(place) => axes_of_shape(self.names, self.files, place).map(|_| place),
+            _ => None,
+        }
     }
 
     fn section(&mut self, section: &Section) {
