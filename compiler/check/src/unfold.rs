@@ -12,6 +12,9 @@ use std::rc::Rc;
 /// Blocks inside each other.
 const MOST_FRAMES: usize = 64;
 
+/// A shape that is given ahead of a call, with its setting, and the other arguments.
+type Ahead<'p> = (Option<(String, Value)>, Vec<&'p Arg>);
+
 /// The name that paths have for a block: the one it had before it was renamed, if it says so.
 pub(crate) fn old_name(block: &mmh_syntax::ast::Block) -> &str {
     block
@@ -273,7 +276,7 @@ impl<'p> Cx<'p> {
         known: &[String],
         args: &'p [Arg],
         scope: &Scope,
-    ) -> Eval<(Option<(String, Value)>, Vec<&'p Arg>)> {
+    ) -> Eval<Ahead<'p>> {
         let primitive = match block.callee {
             Callee::Primitive(index) => crate::primitives::TABLE.get(index),
             Callee::Declared(_) => None,
