@@ -5,7 +5,7 @@ use mmh_cpu::isa::Isa;
 use std::path::PathBuf;
 
 const USAGE: &str = "usage: mmh-bench --workload a|b|c|d [--threads N] [--isa scalar|neon|avx2|avx512] \
-[--serve | --blocks N | --count STEPS] [--trail] [--data DIR]";
+[--serve | --blocks N | --count STEPS | --trail STEPS] [--data DIR]";
 
 /// What is done with the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) enum Way {
     Serve,
     /// So many steps, untimed.
     Count(u64),
+    /// A run of so many steps as `mmhc run` does it by default, and what journal and checkpoints took of its time.
+    Trail(u64),
 }
 
 /// The command line, read.
@@ -26,8 +28,6 @@ pub(crate) struct Arguments {
     pub(crate) threads: usize,
     pub(crate) isa: Option<Isa>,
     pub(crate) way: Way,
-    /// Checkpoints by the clock as `mmhc run` saves them, and the time that journal and checkpoints took of all.
-    pub(crate) trail: bool,
     /// A folder for recipe and data that outlives this run; what is there already is used again.
     pub(crate) data: Option<PathBuf>,
 }
@@ -36,7 +36,7 @@ impl Arguments {
     /// Reads the words behind the program's name; the reason if they make no sense.
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut workload, mut threads, mut isa, mut data) = (None, 1, None, None);
-        let (mut way, mut trail) = (Way::Blocks(7), false);
+        let mut way = Way::Blocks(7);
         while let Some(word) = words.next() {
             let mut value = || {
                 words
@@ -50,7 +50,7 @@ impl Arguments {
                 "--blocks" => way = Way::Blocks(number(&value()?)?),
                 "--count" => way = Way::Count(number(&value()?)?),
                 "--serve" => way = Way::Serve,
-                "--trail" => trail = true,
+                "--trail" => way = Way::Trail(number(&value()?)?),
                 "--data" => data = Some(PathBuf::from(value()?)),
                 _ => return Err(format!("`{word}` is not known\n{USAGE}")),
             }
@@ -60,7 +60,6 @@ impl Arguments {
             threads,
             isa,
             way,
-            trail,
             data,
         })
     }

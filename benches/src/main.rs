@@ -5,7 +5,7 @@
 //! target/release/mmh-bench --workload a --threads 2            # blocks of steps, one JSON line
 //! target/release/mmh-bench --workload a --threads 2 --serve    # one block for every line on stdin
 //! target/release/mmh-bench --workload a --count 3              # three steps, nothing measured: for callgrind
-//! target/release/mmh-bench --workload a --blocks 200 --trail   # and what journal and checkpoints took of it
+//! target/release/mmh-bench --workload a --trail 4000        # and what journal and checkpoints took of it
 //! ```
 //!
 //! The recipes stand in `benches/recipes`; `mmhc show plan` compiles them, on data made from a seed. Read [`observe`] for
@@ -43,7 +43,11 @@ fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let place = asked.data.as_deref().unwrap_or(folder.path());
     let workload = asked.workload;
-    workload.prepare(place, asked.trail)?;
+    let length = match asked.way {
+        Way::Trail(steps) => Some(steps),
+        Way::Blocks(_) | Way::Count(_) | Way::Serve => None,
+    };
+    workload.prepare(place, length)?;
     let plan = Plan::from_text(&workload.plan(place)?).map_err(|error| error.to_string())?;
     let device = Cpu::new(asked.threads, asked.isa);
     let cancel = Arc::new(AtomicBool::new(false));
@@ -51,12 +55,9 @@ fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
         out: Some(folder.path().join("run")),
         limit: match asked.way {
             Way::Count(steps) => Some(Limit::Steps(steps)),
-            Way::Blocks(_) | Way::Serve => None,
+            Way::Blocks(_) | Way::Serve | Way::Trail(_) => None,
         },
-        checkpoint_seconds: match asked.trail {
-            true => Options::default().checkpoint_seconds,
-            false => None,
-        },
+        checkpoint_seconds: length.and(Options::default().checkpoint_seconds),
         cancel: Arc::clone(&cancel),
         ..Options::default()
     };
@@ -69,8 +70,10 @@ fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
         "threads": device.threads(),
     });
     let mut timer = Timer::new(asked.way, workload.block(), about, cancel, began);
-    let ended = Session::new(&plan, place, &device, options)
-        .and_then(|session| session.run(&mut timer).map(|_| ()));
+    let ended = Session::new(&plan, place, &device, options).and_then(|session| {
+        timer.start();
+        session.run(&mut timer).map(|_| ())
+    });
     match ended {
         Ok(()) | Err(RunFailure::Interrupted { .. }) => {
             timer.finish(peak_mib());

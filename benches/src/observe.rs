@@ -29,7 +29,10 @@ pub(crate) struct Timer {
     inside: usize,
     times: Vec<f64>,
     loss: Option<f32>,
-    recorded: Option<f64>,
+    /// When the run began, and when its trainings did.
+    run: Option<(Instant, Instant)>,
+    /// What recording took, and when the training ended.
+    recorded: Option<(Duration, Instant)>,
 }
 
 impl Timer {
@@ -53,8 +56,15 @@ impl Timer {
             inside: 0,
             times: Vec::new(),
             loss: None,
+            run: None,
             recorded: None,
         }
+    }
+
+    /// The run begins: data is read and the plan is there.
+    pub(crate) fn start(&mut self) {
+        let now = Instant::now();
+        self.run = Some((now, now));
     }
 
     /// Prints the facts of the run and `more` as one line.
@@ -83,7 +93,7 @@ impl Timer {
                 .read_line(&mut String::new())
                 .is_ok_and(|bytes| bytes > 0),
             Way::Blocks(blocks) => self.times.len() < blocks,
-            Way::Count(_) => return,
+            Way::Count(_) | Way::Trail(_) => return,
         };
         if go_on {
             self.inside = 0;
@@ -112,10 +122,17 @@ impl Timer {
             facts["ms_per_step"] = json!(self.times.get(self.times.len() / 2));
             facts["ms_min"] = json!(self.times.first());
         }
-        if let Some(recorded) = self.recorded {
-            let training = self.began.elapsed().as_secs_f64() - self.loaded;
-            facts["recording_s"] = json!(recorded);
-            facts["recording_share"] = json!(recorded / training);
+        if let (Way::Trail(steps), Some((began, trains)), Some((spent, ended))) =
+            (self.way, self.run, self.recorded)
+        {
+            let training = ended.duration_since(trains).as_secs_f64();
+            facts["steps"] = json!(steps);
+            facts["training_s"] = json!(training);
+            facts["recording_s"] = json!(spent.as_secs_f64());
+            facts["recording_share"] = json!(spent.as_secs_f64() / training);
+            // The folder is begun ahead of the training, and the model and report are written after it.
+            let around = trains.duration_since(began) + ended.elapsed();
+            facts["begin_and_end_s"] = json!(around.as_secs_f64());
         }
         self.say(facts);
     }
@@ -124,10 +141,13 @@ impl Timer {
 impl Observer for Timer {
     fn training(&mut self, _about: &TrainingReport<'_>) {
         self.loaded = self.began.elapsed().as_secs_f64();
+        if let Some((_, trains)) = &mut self.run {
+            *trains = Instant::now();
+        }
     }
 
     fn recorded(&mut self, _name: &str, spent: Duration) {
-        self.recorded = Some(spent.as_secs_f64());
+        self.recorded = Some((spent, Instant::now()));
     }
 
     fn step(&mut self, report: &StepReport) {

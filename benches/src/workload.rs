@@ -71,9 +71,9 @@ impl Workload {
         }
     }
 
-    /// Writes recipe and data, unless they are there. With `trail`, checkpoints are saved as often as where a recipe says nothing of
-    /// them.
-    pub(crate) fn prepare(self, folder: &Path, trail: bool) -> Result<(), String> {
+    /// Writes recipe and data, unless they are there. A training with a `length` is so many steps long, and its recipe says nothing
+    /// of checkpoints.
+    pub(crate) fn prepare(self, folder: &Path, length: Option<u64>) -> Result<(), String> {
         std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         let path = folder.join(format!("{}.mmh", self.name()));
         if path.exists() {
@@ -86,8 +86,14 @@ impl Workload {
             Self::D => data::pictures(folder, 64 * 32, 8),
             Self::C => data::letters(folder, 8 * 16 * 128),
         };
-        let says_nothing = |line: &&str| !trail || !line.trim_start().starts_with("checkpoint ");
-        let recipe: Vec<&str> = self.recipe().lines().filter(says_nothing).collect();
+        let line = |line: &str| match (length, line.trim_start()) {
+            (Some(_), words) if words.starts_with("checkpoint ") => None,
+            (Some(steps), words) if words.starts_with("length ") => {
+                Some(format!("  length = {steps} steps"))
+            }
+            (Some(_) | None, _) => Some(line.to_owned()),
+        };
+        let recipe: Vec<String> = self.recipe().lines().filter_map(line).collect();
         made.and_then(|()| std::fs::write(path, recipe.join("\n") + "\n"))
             .map_err(|error| error.to_string())
     }

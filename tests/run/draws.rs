@@ -42,7 +42,7 @@ fn example(name: &str) -> String {
 fn first_values(plan: &Plan) -> BTreeMap<String, Tensor> {
     let seed = Seed::from_hex(&plan.seed).expect("a seed");
     let slots = &plan.trainings[0].state;
-    let state = initial_state(slots, &seed).expect("first values");
+    let state = initial_state(slots, &seed, None).expect("first values");
     slots
         .iter()
         .map(|slot| slot.path.clone())

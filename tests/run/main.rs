@@ -10,5 +10,6 @@ mod resume;
 mod search;
 mod second;
 mod signatures;
+mod study;
 mod support;
 mod workers;

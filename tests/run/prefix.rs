@@ -116,6 +116,12 @@ fn trials_that_differ_in_length_are_trained_once() {
         }
     }
     assert_eq!(results, 6);
+    // A result that another trial's run shows is seen there.
+    let seen = place
+        .mmhc(&["verify", "three", "--json", "--replay"])
+        .ends(0)
+        .json();
+    assert_eq!(seen["study"]["shown"], 6, "{seen}");
 
     // Of 26 epochs 14 are done: 2, of which 7 goes on, of which 4 is a part; twice.
     let folders = std::fs::read_dir(place.path("one/study/trials")).expect("trials");

@@ -151,6 +151,20 @@ fn provenance_and_materials_are_what_their_schemas_want() {
     };
     let (accepted, said) = check("out");
     assert!(accepted && said.contains("all is well"), "{said}");
+    // Of a model that begins with the weights of another, the other one is an ancestor and a dependency.
+    let recipe = std::fs::read_to_string(examples().join("digits.mmh")).expect("a recipe");
+    let data = std::fs::read(examples().join("data/digits.csv")).expect("the data");
+    place.write("data/digits.csv", data);
+    let start = "train fit {\n  start = weights(\"out/model.safetensors\")";
+    place.write("tuned.mmh", recipe.replacen("train fit {", start, 1));
+    let words = ["run", "tuned.mmh", "--limit", "2 steps", "--out", "tuned"];
+    place.mmhc(&words).ends(0);
+    let (done, said) = keyed(&place, &["sign", "tuned", "--key", "alice"]);
+    assert!(done, "{said}");
+    let (accepted, said) = check("tuned");
+    assert!(accepted && said.contains("all is well"), "{said}");
+    let text = String::from_utf8(place.read("tuned/signatures/bom.json")).expect("text");
+    assert!(text.contains("\"ancestors\""), "{text}");
     // What is shown is what is signed, and the same every time.
     let (_, first) = keyed(&place, &["show", "bom", "out"]);
     assert_eq!(first.into_bytes(), place.read("out/signatures/bom.json"));

@@ -42,6 +42,7 @@ mod section;
 mod shapes;
 mod source;
 mod space;
+mod start;
 mod state;
 mod together;
 mod train;
@@ -58,7 +59,7 @@ pub use recipe::Recipe;
 pub use value::Loc;
 pub use world::{
     ColumnFact, DataFacts, DataFault, FactKind, FileRequest, SourceRequest, TextFault, Wanted,
-    World,
+    WeightFacts, World,
 };
 
 use crate::core::Cx;

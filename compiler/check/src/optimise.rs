@@ -121,7 +121,7 @@ impl<'p> Cx<'p> {
         }
     }
 
-    fn prefixes(&mut self, bound: &Bound<'p, '_>) -> Eval<Vec<String>> {
+    pub(crate) fn prefixes(&mut self, bound: &Bound<'p, '_>) -> Eval<Vec<String>> {
         let Some(Given::Expr(expr, _)) = bound.get("on") else {
             return Ok(vec![]);
         };

@@ -78,6 +78,49 @@ pub struct Train {
     pub audit: Option<u64>,
     /// What decides the best step.
     pub watch: Option<WatchSpec>,
+    /// The weights that its parameters begin with, if not with values of their own.
+    pub start: Option<StartSpec>,
+}
+
+/// A `start` setting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartSpec {
+    /// The file, its content pinned.
+    pub file: mmh_ir::plan::FilePlan,
+    /// Path prefixes of what begins with it; empty for all.
+    pub on: Vec<String>,
+    /// Element type and sizes of each tensor of the file, by name.
+    pub tensors: std::collections::BTreeMap<String, (String, Vec<usize>)>,
+    /// Where it stands.
+    pub at: (mmh_diag::SourceId, Span),
+}
+
+impl StartSpec {
+    /// Whether the slot of this path begins with weights of the file.
+    pub fn covers(&self, path: &str) -> bool {
+        let under = |prefix: &String| {
+            let rest = path.strip_prefix(prefix.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.on.is_empty() || self.on.iter().any(under)
+    }
+
+    /// The name of the tensor for a path: the path itself, or, in the model of a run with several trainings, the one that has
+    /// it behind a training's name.
+    pub fn tensor(&self, path: &str) -> Option<&str> {
+        if let Some((name, _)) = self.tensors.get_key_value(path) {
+            return Some(name);
+        }
+        let behind = |name: &&String| {
+            let head = name.strip_suffix(path);
+            head.is_some_and(|head| head.ends_with('/'))
+        };
+        let mut found = self.tensors.keys().filter(behind);
+        match (found.next(), found.next()) {
+            (Some(only), None) => Some(only),
+            _ => None,
+        }
+    }
 }
 
 /// One optimiser and the parameters it moves.

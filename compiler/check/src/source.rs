@@ -311,7 +311,7 @@ impl<'p> Cx<'p> {
         Ok(files)
     }
 
-    fn data_fault<T>(&mut self, fault: DataFault, at: Loc, pin: Option<Loc>) -> Eval<T> {
+    pub(crate) fn data_fault<T>(&mut self, fault: DataFault, at: Loc, pin: Option<Loc>) -> Eval<T> {
         let mut diagnostic =
             Diagnostic::error(fault.code, fault.sentence()).at(at.source, at.span, "");
         if matches!(fault.code, Code::DataWrongHash | Code::LegacyPinMismatch)

@@ -115,6 +115,7 @@ impl<'p> Cx<'p> {
         if let (Ok(field), Ok(steps)) = (length_field, &steps) {
             self.flow(self.at(field.value.span()), || format!("{steps} steps"));
         }
+        let start = self.start(&settings);
         let optimisers = self.optimisers(section, &settings, &name);
         let schedule = match settings.get("schedule") {
             Some(field) => self.schedule(field, epoch, steps.as_ref().ok().copied()),
@@ -149,6 +150,7 @@ impl<'p> Cx<'p> {
             checkpoint: checkpoint?,
             audit: audit?,
             watch: watch?,
+            start: start?,
         };
         let failed = self
             .diagnostics
@@ -165,10 +167,6 @@ impl<'p> Cx<'p> {
                 "raise `batch(n)`: rows of a step are one batch",
             ),
             ("average", "keep the best checkpoint with `watch`"),
-            (
-                "start",
-                "train from the first values; `length` may be longer",
-            ),
             ("shards", "one shard computes the whole batch"),
         ];
         for (name, instead) in later {

@@ -2,6 +2,7 @@
 
 use mmh_diag::Code;
 use mmh_ir::plan::{SplitPlan, Within};
+use std::collections::BTreeMap;
 
 /// The one trait for IO. Paths start in the recipe's folder, whichever file writes them.
 pub trait World {
@@ -18,6 +19,19 @@ pub trait World {
         split: &SplitPlan,
         by: Option<&str>,
     ) -> Result<[u64; 3], DataFault>;
+
+    /// What there is to know about a file of weights.
+    fn weight_facts(&self, file: &FileRequest) -> Result<WeightFacts, DataFault> {
+        Err(DataFault {
+            code: Code::DataMissingFile,
+            file: file.path.as_str().into(),
+            message: "there are no weights here".to_owned(),
+            line: None,
+            row: None,
+            column: None,
+            help: String::new(),
+        })
+    }
 
     /// The first cell of a column that is not what is asked for, to be named in a message; nothing where it cannot be told.
     fn odd_cell(&self, _: &SourceRequest, _column: &str, _wanted: Wanted) -> Option<DataFault> {
@@ -100,6 +114,15 @@ pub enum SourceRequest {
         /// Bytes from one row's start to the next's.
         stride: u64,
     },
+}
+
+/// What a file of weights holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WeightFacts {
+    /// The blake3 of the file, 64 hexadecimal digits.
+    pub blake3: String,
+    /// Element type and sizes of each tensor, by name.
+    pub tensors: BTreeMap<String, (String, Vec<usize>)>,
 }
 
 /// What a source holds.

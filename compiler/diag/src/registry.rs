@@ -76,6 +76,9 @@ codes! {
     DataNoSplit "data" "no-split" "rows of a split that is not made";
     DataMissingFile "data" "missing-file" "a data file is not there";
     DataWrongHash "data" "wrong-hash" "a file is not the one that was pinned";
+    WeightsFormat "weights" "format" "a file of weights cannot be read";
+    WeightsMissing "weights" "missing" "a parameter is to begin with weights that the file does not have";
+    WeightsShape "weights" "shape" "a parameter has another type or shape than the weights it is to begin with";
     DataUnknownColumn "data" "unknown-column" "a column that the file does not have";
     DataNotANumber "data" "not-a-number" "a cell should hold a number and does not";
     DataRaggedRow "data" "ragged-row" "a row has more or fewer cells than the header";

@@ -286,6 +286,9 @@ pub struct Training {
     pub checkpoint: u64,
     /// The `predict` expression in evaluation mode, for single rows and for batches, for `mmhc predict`.
     pub predict: Vec<Program>,
+    /// The weights that slots with [`Init::Stored`] begin with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<FilePlan>,
 }
 
 /// A slot of state.
@@ -333,6 +336,11 @@ pub enum Init {
         deviation: crate::Literal,
         /// Path of the draw.
         site: String,
+    },
+    /// What stands in the training's file of weights.
+    Stored {
+        /// Name of the tensor there.
+        tensor: String,
     },
 }
 

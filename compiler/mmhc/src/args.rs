@@ -138,14 +138,10 @@ pub(crate) struct RunArgs {
     /// The run folder [default: runs/NAME]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace a value of the recipe; may be given several times
-    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = setting)]
-    pub(crate) set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) changes: ChangeArgs,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// End every training there and leave the schedule as it is: "5 steps" or "2 epochs"
-    #[arg(long, value_name = "LENGTH", value_parser = limit)]
-    pub(crate) limit: Option<Limit>,
     /// Trials of a search that are trained at once; they share the threads
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) workers: u32,
@@ -191,6 +187,17 @@ pub(crate) enum Isolate {
     Process,
 }
 
+/// What is to be otherwise than the recipe has it.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ChangeArgs {
+    /// Replace a value of the recipe; may be given several times
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+    /// End every training there and leave the schedule as it is: "5 steps" or "2 epochs"
+    #[arg(long, value_name = "LENGTH", value_parser = limit)]
+    pub(crate) limit: Option<Limit>,
+}
+
 /// What is to do the work. None of it changes a bit of the result.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct DeviceArgs {
@@ -224,14 +231,10 @@ pub(crate) struct ProofArgs {
     /// The proof [default: NAME.proof]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace a value of the recipe; may be given several times
-    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = setting)]
-    pub(crate) set: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) changes: ChangeArgs,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// End every training there and leave the schedule as it is: "5 steps" or "2 epochs"
-    #[arg(long, value_name = "LENGTH", value_parser = limit)]
-    pub(crate) limit: Option<Limit>,
     /// Hash the state after each of these steps
     #[arg(long, value_name = "A..B", value_parser = inclusive)]
     pub(crate) steps: Option<RangeInclusive<u64>>,

@@ -7,7 +7,7 @@ use crate::{device, emit, render, run, store, system};
 use mmh_diag::Code;
 use mmh_ir::Plan;
 use mmh_ir::device::Device;
-use mmh_runtime::audit::{Examined, examine, files_of, find_data};
+use mmh_runtime::audit::{Examined, examine, find_data, inputs_of};
 use mmh_runtime::{Dataset, Options, RunFailure, Session, load_data};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -95,9 +95,9 @@ fn kept(plan: &Plan) -> Vec<PathBuf> {
     let Some(store) = store::known() else {
         return Vec::new();
     };
-    let files = plan.data.iter().flat_map(|set| files_of(&set.source));
-    let held = files.filter(|file| store.size(&file.blake3).is_some());
-    held.map(|file| store.place(&file.blake3)).collect()
+    let files = inputs_of(plan).into_iter();
+    let held = files.filter(|(_, file)| store.size(&file.blake3).is_some());
+    held.map(|(_, file)| store.place(&file.blake3)).collect()
 }
 
 /// The plan of a folder, its data as found by hash, and the device that does steps again.

@@ -7,7 +7,8 @@ use crate::store;
 use mmh_ir::plan::{DataPlan, Part, Role, Training};
 use mmh_ir::{Input, Op, Plan};
 use mmh_runtime::audit::{Examined, files_of};
-use mmh_sign::{DataFile, Described, FOLDER, Metric};
+use mmh_runtime::journal::Base;
+use mmh_sign::{BaseModel, DataFile, Described, FOLDER, Metric};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -49,6 +50,7 @@ pub(crate) fn described(found: &Examined) -> Described {
     let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
     let parameters: Vec<_> = plan.trainings.iter().flat_map(parameters).collect();
     let parents = found.start().and_then(|start| start.parent);
+    let bases = found.start().map(|start| start.bases);
     let threads = wall(false, "threads").as_u64().unwrap_or(0);
     Described {
         model: model_name(plan),
@@ -65,6 +67,7 @@ pub(crate) fn described(found: &Examined) -> Described {
             .map(|parent| (parent.head.clone(), parent.model_hash.clone()))
             .into_iter()
             .collect(),
+        bases: bases.into_iter().flatten().map(base).collect(),
         data: plan.data.iter().flat_map(data_files).collect(),
         elements: parameters.iter().map(|(_, _, elements)| elements).sum(),
         parameters: parameters
@@ -104,6 +107,16 @@ fn parameters(training: &Training) -> Vec<(String, String, u64)> {
             (slot.path.clone(), slot.ty.to_string(), elements)
         })
         .collect()
+}
+
+fn base(base: &Base) -> BaseModel {
+    BaseModel {
+        training: base.training.clone(),
+        path: base.path.clone(),
+        blake3: base.blake3.clone(),
+        model_hash: base.model_hash.clone(),
+        head: base.run.as_ref().map(|run| run.head.clone()),
+    }
 }
 
 fn data_files(set: &DataPlan) -> Vec<DataFile> {
@@ -229,6 +242,10 @@ pub(crate) fn model(name: &Path) -> Result<String, Failure> {
     for (head, model) in &about.parents {
         let model = model.as_deref().unwrap_or("a run that did not end");
         row("parent", &format!("{}  {}", shown(head), shown(model)));
+    }
+    for base in &about.bases {
+        let model = base.model_hash.as_deref().unwrap_or(&base.blake3);
+        row("base", &format!("{}  {}", shown(model), shown(&base.path)));
     }
     let tags = store::tags_of(found.head());
     if !tags.is_empty() {

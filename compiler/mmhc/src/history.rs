@@ -6,9 +6,12 @@ use crate::{store, system};
 use mmh_ir::Plan;
 use mmh_runtime::audit::Examined;
 use mmh_runtime::audit::compare::{Difference, settings};
+use mmh_runtime::journal::{Event, Line, Parent};
 use serde_json::{Value, json};
+use std::collections::VecDeque;
 use std::fmt::Write;
 use std::path::Path;
+use std::rc::Rc;
 
 /// Runs that are followed at most.
 const MOST_RUNS: usize = 100;
@@ -17,11 +20,24 @@ const MOST_SETTINGS: usize = 6;
 
 /// A run that another one comes from.
 pub(crate) struct Ancestor {
+    /// How.
+    link: Link,
+    /// Head of the run that comes from it.
+    of: String,
     head: String,
     model_hash: Option<String>,
     tags: Vec<String>,
     /// What its child has otherwise; none where the store does not have it.
     change: Option<Change>,
+}
+
+/// How a run comes from another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Link {
+    /// It took its place in its folder.
+    Place,
+    /// A training begins with its weights.
+    Weights,
 }
 
 /// From a run to the one that comes from it.
@@ -64,24 +80,60 @@ impl Inputs {
     }
 }
 
+/// A run whose ancestors are to be followed.
+struct Open {
+    link: Link,
+    of: String,
+    parent: Parent,
+    child: Rc<Inputs>,
+}
+
+/// The parents of a run by its first line: the run it took the place of, then those whose weights it begins with.
+fn parents(start: Option<&Event>) -> Vec<(Link, Parent)> {
+    let Some(Event::Start { parent, bases, .. }) = start else {
+        return Vec::new();
+    };
+    let place = parent.iter().map(|parent| (Link::Place, parent.clone()));
+    let runs = bases.iter().filter_map(|base| base.run.clone());
+    place.chain(runs.map(|run| (Link::Weights, run))).collect()
+}
+
+/// The first entry of a journal.
+fn first_entry(folder: &Path) -> Option<Event> {
+    let text = system::read_text(&folder.join("journal")).ok()?;
+    let line: Line = serde_json::from_str(text.lines().next()?).ok()?;
+    Some(line.entry)
+}
+
 /// The runs that `found` comes from, the nearest first.
 pub(crate) fn of(found: &Examined, json: bool) -> Result<Vec<Ancestor>, Failure> {
     let Some(start) = found.start() else {
         return Ok(Vec::new());
     };
-    let mut child = Inputs::read(&found.folder, start.recipe_hash, start.data_hash);
-    let mut next = start
-        .parent
-        .map(|parent| (parent.head.clone(), parent.model_hash.clone()));
+    let own = Inputs::read(&found.folder, start.recipe_hash, start.data_hash);
+    let mut open: VecDeque<Open> = VecDeque::new();
+    let follow = |open: &mut VecDeque<Open>, of: &str, entry: Option<&Event>, child: Inputs| {
+        let child = Rc::new(child);
+        open.extend(parents(entry).into_iter().map(|(link, parent)| Open {
+            link,
+            of: of.to_owned(),
+            parent,
+            child: Rc::clone(&child),
+        }));
+    };
+    let first = found.lines.first().map(|line| &line.entry);
+    follow(&mut open, found.head(), first, own);
     let mut ancestors: Vec<Ancestor> = Vec::new();
-    while let Some((head, model_hash)) = next.take() {
-        let known = ancestors.iter().any(|other| other.head == head);
-        if known || ancestors.len() >= MOST_RUNS {
+    while let Some(next) = open.pop_front() {
+        if ancestors.len() >= MOST_RUNS {
             break;
         }
+        let is_known = ancestors.iter().any(|other| other.head == next.parent.head);
         let mut ancestor = Ancestor {
-            head,
-            model_hash,
+            link: next.link,
+            of: next.of,
+            head: next.parent.head,
+            model_hash: next.parent.model_hash,
             tags: Vec::new(),
             change: None,
         };
@@ -89,10 +141,12 @@ pub(crate) fn of(found: &Examined, json: bool) -> Result<Vec<Ancestor>, Failure>
             let facts = &run.manifest.facts;
             let inputs = Inputs::read(&folder, &facts.recipe_hash, &facts.data_hash);
             ancestor.tags = run.tags.clone();
-            ancestor.change = Some(inputs.change(&child));
-            child = inputs;
-            let parent = facts.parents.first();
-            next = parent.map(|parent| (parent.head.clone(), parent.model_hash.clone()));
+            ancestor.change = Some(inputs.change(&next.child));
+            // A run that is reached by two ways is shown twice and followed once.
+            if !is_known {
+                let entry = first_entry(&folder);
+                follow(&mut open, &ancestor.head, entry.as_ref(), inputs);
+            }
         }
         ancestors.push(ancestor);
     }
@@ -115,7 +169,12 @@ pub(crate) fn words(ancestors: &[Ancestor]) -> String {
             [] => String::new(),
             tags => format!("  ({})", tags.join(", ")),
         };
-        let _ = writeln!(out, "from {}  model {model}{tags}", short(&ancestor.head));
+        let (of, head) = (short(&ancestor.of), short(&ancestor.head));
+        let link = match ancestor.link {
+            Link::Place => "takes the place of",
+            Link::Weights => "begins with the weights of",
+        };
+        let _ = writeln!(out, "{of} {link} {head}  model {model}{tags}");
         match &ancestor.change {
             None => out.push_str("     not in the store: what changed from it is not known\n"),
             Some(change) => out.push_str(&change_words(change)),
@@ -179,6 +238,11 @@ pub(crate) fn document(ancestors: &[Ancestor]) -> Value {
     };
     let ancestor = |it: &Ancestor| {
         json!({
+            "of": it.of,
+            "link": match it.link {
+                Link::Place => "place",
+                Link::Weights => "weights",
+            },
             "head": it.head, "model_hash": it.model_hash, "tags": it.tags,
             "in_store": it.change.is_some(), "change": it.change.as_ref().map(change),
         })

@@ -49,6 +49,7 @@ fn document(found: &Examined) -> Value {
         "model_hash": found.model_hash(),
         "head": found.head(),
         "parent": start.and_then(|start| start.parent),
+        "bases": start.map(|start| start.bases),
         "trails": found.end().map(|end| end.trails),
         "lines": found.lines,
     })
@@ -79,6 +80,18 @@ fn lineage(found: &Examined) -> String {
                 false => format!("of recipe {}", parent.recipe_hash),
             };
             row("", &change);
+        }
+        for base in start.bases {
+            let model = base.model_hash.as_deref().unwrap_or("of a kind of its own");
+            row("base", model);
+            let run = match &base.run {
+                Some(run) => format!(", the run {}", run.head),
+                None => String::new(),
+            };
+            row(
+                "",
+                &format!("`{}` begins with {}{run}", base.training, base.path),
+            );
         }
     }
     row("head", found.head());

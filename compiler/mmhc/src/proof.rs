@@ -70,13 +70,13 @@ fn prove(recipe_path: &Path, args: &ProofArgs) -> Outcome {
         let name = recipe_path.file_stem().unwrap_or_default();
         PathBuf::from(name).with_extension("proof")
     });
-    let checked = front::check(front::open(recipe_path, json)?, &args.set);
+    let checked = front::check(front::open(recipe_path, json)?, &args.changes.set);
     let recipe = checked.recipe(json)?;
     run::runnable(&checked, recipe, true, json)?;
     let plan = checked.plan(json)?;
     let device = device::choose(&args.device, None, json)?;
     let options = Options {
-        limit: args.limit,
+        limit: args.changes.limit,
         ..Options::default()
     };
     let proved = Session::new(&plan, &checked.world.folder, &*device, options).and_then(

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
         let message = "`--trial-timeout` ends a process; give `--isolate process` as well";
         return Err(Failure::Usage(message.to_owned()));
     }
-    let checked = front::check(front::open(&args.recipe, json)?, &args.set);
+    let checked = front::check(front::open(&args.recipe, json)?, &args.changes.set);
     let recipe = checked.recipe(json)?;
     runnable(&checked, recipe, args.no_search, json)?;
     let args = &RunArgs {
@@ -81,7 +81,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     let options = Options {
         out: Some(out.clone()),
         resume: args.resume,
-        limit: args.limit,
+        limit: args.changes.limit,
         recipe: checked.texts.clone(),
         cancel: cancel_on_signal(),
         diagnose: Some(Arc::new(Tracer)),
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &RunArgs) -> Outcome {
     logs.begin(&About {
         name,
         trial: None,
-        settings: args.set.clone(),
+        settings: args.changes.set.clone(),
         tags: vec![
             ("recipe_hash".to_owned(), plan.recipe_hash.clone()),
             ("plan_hash".to_owned(), plan.hash()),

@@ -4,11 +4,14 @@
 use crate::facts;
 use crate::lock::{self, Lock};
 use crate::system;
-use mmh_check::{DataFacts, DataFault, FileRequest, SourceRequest, TextFault, Wanted, World};
+use mmh_check::{
+    DataFacts, DataFault, FileRequest, SourceRequest, TextFault, Wanted, WeightFacts, World,
+};
 use mmh_data::{CsvOptions, DataError, Delimiter, Limits, Open, Source};
 use mmh_diag::Code;
 use mmh_ir::plan::SplitPlan;
 use mmh_runtime::pack::DataFile;
+use mmh_runtime::weights::Weights;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -28,6 +31,7 @@ pub(crate) struct Disk {
     locked: Lock,
     texts: RefCell<BTreeMap<String, String>>,
     data: RefCell<BTreeMap<SourceRequest, Result<Rc<Opened>, DataFault>>>,
+    weights: RefCell<BTreeMap<FileRequest, Result<WeightFacts, DataFault>>>,
 }
 
 /// The files of a data source.
@@ -67,6 +71,7 @@ impl Disk {
             locked: lock::read(folder),
             texts: RefCell::default(),
             data: RefCell::default(),
+            weights: RefCell::default(),
         }
     }
 
@@ -93,6 +98,7 @@ impl Disk {
             given: Some(text),
             texts: RefCell::default(),
             data: RefCell::default(),
+            weights: RefCell::default(),
         }
     }
 
@@ -114,6 +120,10 @@ impl Disk {
                     .insert(file.path.clone(), source.file_hash().to_hex().to_string());
             }
         }
+        for (file, facts) in self.weights.borrow().iter() {
+            let Ok(facts) = facts else { continue };
+            found.data.insert(file.path.clone(), facts.blake3.clone());
+        }
         for (path, text) in self.texts.borrow().iter() {
             found.uses.insert(
                 path.clone(),
@@ -123,9 +133,15 @@ impl Disk {
         found
     }
 
+    /// Files of weights that were read.
+    pub(crate) fn weights_read(&self) -> usize {
+        self.weights.borrow().len()
+    }
+
     /// Forgets what could not be read: it may be there the next time.
     pub(crate) fn forget_failures(&self) {
         self.data.borrow_mut().retain(|_, opened| opened.is_ok());
+        self.weights.borrow_mut().retain(|_, facts| facts.is_ok());
     }
 
     fn opened(&self, request: &SourceRequest) -> Result<Rc<Opened>, DataFault> {
@@ -304,6 +320,24 @@ impl World for Disk {
         facts::part_rows(&opened, split, by).map_err(|error| fault(&error))
     }
 
+    fn weight_facts(&self, file: &FileRequest) -> Result<WeightFacts, DataFault> {
+        if let Some(known) = self.weights.borrow().get(file) {
+            return known.clone();
+        }
+        let locked = self.locked.data.get(&file.path).map(String::as_str);
+        let pinned = file.blake3.as_deref().or(locked);
+        let read = Weights::read(&self.folder.join(&file.path), &file.path, pinned);
+        let facts = read
+            .map_err(|error| fault(&error))
+            .map(|weights| WeightFacts {
+                blake3: weights.blake3,
+                tensors: weights.types,
+            });
+        let mut known = self.weights.borrow_mut();
+        known.insert(file.clone(), facts.clone());
+        facts
+    }
+
     fn odd_cell(&self, request: &SourceRequest, column: &str, wanted: Wanted) -> Option<DataFault> {
         let opened = self.opened(request).ok()?;
         facts::odd_cell(&opened, column, wanted).map(|error| fault(&error))
@@ -360,6 +394,10 @@ impl World for Draft<'_> {
         by: Option<&str>,
     ) -> Result<[u64; 3], DataFault> {
         self.disk.part_rows(request, split, by)
+    }
+
+    fn weight_facts(&self, file: &FileRequest) -> Result<WeightFacts, DataFault> {
+        self.disk.weight_facts(file)
     }
 
     fn odd_cell(&self, request: &SourceRequest, column: &str, wanted: Wanted) -> Option<DataFault> {

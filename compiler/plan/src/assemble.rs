@@ -3,10 +3,10 @@
 use crate::autodiff::NotDifferentiable;
 use crate::step::{Model, StepPlan, evaluation_program, step_program};
 use mmh_check::Recipe;
-use mmh_check::recipe::{Declarations, Evaluate, Forward, Purpose, Train, WatchSpec};
+use mmh_check::recipe::{Declarations, Evaluate, Forward, Purpose, StartSpec, Train, WatchSpec};
 use mmh_diag::{Code, Diagnostic};
 use mmh_ir::Origin;
-use mmh_ir::plan::{Evaluation, Plan, Program, StepScalar, Training, Watch};
+use mmh_ir::plan::{Evaluation, Init, Plan, Program, Role, StateDecl, StepScalar, Training, Watch};
 use std::fmt::Write;
 
 /// Edition of the numerics contract that these graphs are written in.
@@ -166,6 +166,9 @@ fn training(source: &impl Source, number: usize) -> Result<(Training, Numbered),
         optimisers: &train.optimisers,
         clip: train.clip,
     };
+    if let Some(start) = &train.start {
+        start_from(start, &mut model.state)?;
+    }
     let mut programs = Vec::new();
     for (batch, forward) in &steps {
         let name = format!("{} step of {batch}", train.name);
@@ -198,12 +201,52 @@ fn training(source: &impl Source, number: usize) -> Result<(Training, Numbered),
             programs,
             watch,
             checkpoint: train.checkpoint,
+            start: train.start.as_ref().map(|start| start.file.clone()),
             predict,
             state: model.state,
             sites: model.sites,
         },
         evaluations,
     ))
+}
+
+/// Lets what a file of weights is there for begin with it. The checker has seen to what the loss uses; what predictions and
+/// measurements use besides is seen to here.
+fn start_from(start: &StartSpec, state: &mut [StateDecl]) -> Result<(), Vec<Diagnostic>> {
+    let mut missing = Vec::new();
+    for slot in state
+        .iter_mut()
+        .filter(|slot| slot.role != Role::Optimiser && start.covers(&slot.path))
+    {
+        let sizes = slot.ty.shape.sizes();
+        let fits = |name: &&str| {
+            let found = start.tensors.get(*name);
+            found.is_some_and(|(dtype, found)| dtype == slot.ty.dtype.name() && *found == sizes)
+        };
+        match start.tensor(&slot.path).filter(fits) {
+            Some(tensor) => {
+                slot.init = Init::Stored {
+                    tensor: tensor.to_owned(),
+                };
+            }
+            None => missing.push(format!("`{}`", slot.path)),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` has no weights of this shape for {}",
+        start.file.path,
+        missing.join(", ")
+    );
+    let (source, span) = start.at;
+    let help = "let a part alone begin here: `on = net.body`";
+    Err(vec![
+        Diagnostic::error(Code::WeightsMissing, message)
+            .at(source, span, "")
+            .help(help),
+    ])
 }
 
 fn evaluation_batches(rows: u64) -> Vec<u64> {

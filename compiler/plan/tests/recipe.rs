@@ -134,6 +134,7 @@ fn first_state(training: &Training) -> State {
             Init::Normal { deviation, .. } => {
                 tensor(&slot.ty, n as u64 + 1, f64::from(deviation.0))
             }
+            Init::Stored { tensor } => panic!("no recipe here begins with `{tensor}`"),
         });
     State {
         slots: slots.collect(),

@@ -65,6 +65,7 @@ impl Recipe {
             clip: Some(5.0),
             schedule: vec![],
             checkpoint: 10,
+            start: None,
             audit: None,
             watch: Some(WatchSpec {
                 data: 0,

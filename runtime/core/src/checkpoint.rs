@@ -10,6 +10,7 @@ use crate::failure::RunFailure;
 use crate::files::{ASIDE, Files, remove_if_there, replace};
 use crate::model::{in_model, read_elements, write_elements};
 use crate::schedule::Powers;
+use crate::trail::{state_bytes, step_nanoseconds};
 use crate::watch::{Best, Measured, Watching};
 use mmh_ir::device::{State, Tensor};
 use mmh_ir::plan::{StateDecl, Training};
@@ -26,20 +27,47 @@ const MOST_KEPT: u64 = 16;
 /// Bytes of state in all those of a training that are kept, at most.
 const MOST_KEPT_BYTES: u64 = 256 << 20;
 
+/// Nanoseconds that saving is taken to need beside the bytes: journal, file and folder are made lasting, which takes a disk
+/// milliseconds each.
+const SAVE_NANOSECONDS: u64 = 10_000_000;
+/// Nanoseconds for a byte of state: it is encoded, hashed, written, read back and hashed again.
+const NANOSECONDS_A_BYTE: u64 = 2;
+/// The steps between two checkpoints that no recipe asks for are to take so many times what it costs to save one.
+const SHARE: u64 = 400;
+
 /// Steps between the checkpoints that are kept, a multiple of the plan's cadence; 0 where none is but the newest. Like the
-/// steps between marks it depends on the plan alone.
+/// steps between marks it follows from the plan alone: the bytes of state, the operations of a step, and the length.
 pub fn kept_every(training: &Training) -> u64 {
-    let bytes: u64 = training
-        .state
-        .iter()
-        .map(|slot| (slot.ty.shape.elements() * slot.ty.dtype.bytes()) as u64)
-        .sum();
+    let bytes = state_bytes(training);
     let most = (MOST_KEPT_BYTES / bytes.max(1)).min(MOST_KEPT);
-    let saved = most.saturating_mul(training.checkpoint);
-    match saved {
-        0 => 0,
-        saved => training.checkpoint * training.steps.div_ceil(saved).max(1),
+    let cadence = training.checkpoint;
+    if most == 0 || cadence == 0 {
+        return 0;
     }
+    let apart = match is_asked_for(training) {
+        true => 1,
+        false => {
+            let cost = SAVE_NANOSECONDS.saturating_add(bytes.saturating_mul(NANOSECONDS_A_BYTE));
+            cost.saturating_mul(SHARE)
+                .div_ceil(step_nanoseconds(training))
+        }
+    };
+    let every = training.steps.div_ceil(most).max(apart);
+    every.div_ceil(cadence).max(1).saturating_mul(cadence)
+}
+
+/// Steps between the checkpoints that are saved whatever the clock says; 0 where none is but the last.
+pub(crate) fn saved_every(training: &Training) -> u64 {
+    match is_asked_for(training) {
+        true => training.checkpoint,
+        false => kept_every(training),
+    }
+}
+
+/// Whether the recipe has a cadence of its own: it is then kept to, whatever it costs. An epoch is what stands in the plan of a
+/// recipe that says nothing.
+fn is_asked_for(training: &Training) -> bool {
+    training.checkpoint != training.epoch_steps.max(1)
 }
 
 /// A training between two steps.
@@ -158,7 +186,7 @@ impl<'a> Store<'a> {
             .files
             .read(&path)
             .map_err(|error| RunFailure::io(&path, &error))?;
-        if hash_of(&read) != hash || open(&read).is_none() {
+        if hash_of(&read) != hash || content(&read).is_none() {
             let reason = "what was written does not read back".to_owned();
             return Err(RunFailure::Damaged { path, reason });
         }
@@ -384,16 +412,18 @@ impl From<String> for Wrong {
 
 /// Header and tensors of a file whose hash is right.
 fn open(bytes: &[u8]) -> Option<(Header, &[u8])> {
-    let (content, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH_BYTES)?)?;
-    if digest(content).as_bytes().as_slice() != hash {
-        return None;
-    }
-    let (length, rest) = content
+    let (length, rest) = content(bytes)?
         .strip_prefix(MAGIC.as_slice())?
         .split_first_chunk::<8>()?;
     let (header, tensors) =
         rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     Some((serde_json::from_slice(header).ok()?, tensors))
+}
+
+/// All of a file ahead of its hash, if the hash is right.
+fn content(bytes: &[u8]) -> Option<&[u8]> {
+    let (content, hash) = bytes.split_at_checked(bytes.len().checked_sub(HASH_BYTES)?)?;
+    (digest(content).as_bytes().as_slice() == hash).then_some(content)
 }
 
 fn digest(bytes: &[u8]) -> blake3::Hash {

@@ -5,6 +5,7 @@ use crate::init::stream;
 use crate::read::{Decoded, decode};
 use crate::split::{self, PartRows, text_rows};
 use crate::statistics::statistic;
+use crate::weights::Weights;
 use mmh_data::Limits;
 use mmh_ir::device::Tensor;
 use mmh_ir::plan::{DataPlan, Part, Program, SourcePlan, SplitKind};
@@ -26,6 +27,8 @@ pub struct Dataset {
     pub hash: blake3::Hash,
     /// Each file as written in the recipe, with the blake3 of its bytes.
     pub files: Vec<(String, String)>,
+    /// The weights that trainings on these rows begin with, beside their names.
+    pub weights: Vec<(String, Arc<Weights>)>,
     columns: Vec<Stored>,
 }
 
@@ -47,10 +50,20 @@ pub(crate) enum Stored {
 /// data is only read and its hash is pinned.
 pub fn load_data(plan: &Plan, base: &Path) -> Result<Vec<Dataset>, RunFailure> {
     let seed = seed_of(plan)?;
-    plan.data
+    let sets = plan
+        .data
         .iter()
-        .map(|data| Dataset::load(data, base, &seed, Limits::default()))
-        .collect()
+        .map(|data| Dataset::load(data, base, &seed, Limits::default()));
+    let mut sets = sets.collect::<Result<Vec<Dataset>, RunFailure>>()?;
+    for training in &plan.trainings {
+        if let Some(file) = &training.start
+            && let Some(set) = sets.get_mut(training.data as usize)
+        {
+            let weights = Arc::new(Weights::load(file, base)?);
+            set.weights.push((training.name.clone(), weights));
+        }
+    }
+    Ok(sets)
 }
 
 /// The root seed of a plan.
@@ -96,6 +109,13 @@ fn hash_of(sets: &[(&str, blake3::Hash)]) -> String {
 }
 
 impl Dataset {
+    /// The weights that a training begins with, if it does.
+    pub(crate) fn weights_of(&self, training: &str) -> Option<&Weights> {
+        let mut known = self.weights.iter();
+        let found = known.find(|(name, _)| name == training);
+        found.map(|(_, weights)| &**weights)
+    }
+
     /// Reads the files of a data set, checks their hashes, deals the rows and takes the statistics.
     pub fn load(
         plan: &DataPlan,
@@ -118,6 +138,7 @@ impl Dataset {
             statistics: statistics?,
             hash,
             files,
+            weights: Vec::new(),
             columns: decoded.store(plan)?,
         })
     }

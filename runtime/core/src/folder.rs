@@ -15,7 +15,7 @@
 use crate::data::{Dataset, data_hash};
 use crate::failure::RunFailure;
 use crate::files::{Files, read_if_there, remove_if_there, replace, replace_all};
-use crate::journal::{EDITION, Event, Journal, Line, Parent, TrailEnd, now, read};
+use crate::journal::{Base, EDITION, Event, Journal, Line, Parent, TrailEnd, now, read};
 use crate::trail::Trail;
 use mmh_ir::Plan;
 use mmh_ir::plan::Training;
@@ -121,6 +121,7 @@ impl RunFolder {
             data_hash: data_hash(identity.data),
             files: given,
             parent,
+            bases: bases(identity.data),
         };
         journal.add(
             &start,
@@ -299,6 +300,20 @@ pub(crate) fn inside(name: &str) -> PathBuf {
     plain.collect()
 }
 
+/// The models that trainings begin with.
+fn bases(data: &[Dataset]) -> Vec<Base> {
+    let weights = data.iter().flat_map(|set| &set.weights);
+    weights
+        .map(|(training, weights)| Base {
+            training: training.clone(),
+            path: weights.path.clone(),
+            blake3: weights.blake3.clone(),
+            model_hash: weights.model_hash.clone(),
+            run: weights.run.clone(),
+        })
+        .collect()
+}
+
 fn lock_text(data: &[Dataset]) -> String {
     let entry = |set: &Dataset| {
         let file = |(path, hash): &(String, String)| json!({ "path": path, "blake3": hash });
@@ -308,7 +323,14 @@ fn lock_text(data: &[Dataset]) -> String {
             "files": set.files.iter().map(file).collect::<Vec<_>>(),
         })
     };
-    let text = json!({ "data": data.iter().map(entry).collect::<Vec<_>>() });
+    let mut text = json!({ "data": data.iter().map(entry).collect::<Vec<_>>() });
+    let weights: Vec<_> = bases(data)
+        .iter()
+        .map(|base| json!({ "training": base.training, "path": base.path, "blake3": base.blake3 }))
+        .collect();
+    if let Some(fields) = text.as_object_mut().filter(|_| !weights.is_empty()) {
+        fields.insert("weights".to_owned(), weights.into());
+    }
     format!("{text:#}\n")
 }
 

@@ -1,19 +1,30 @@
 //! First values of state: every element has its own address, so no slot can change another's.
 
 use crate::failure::RunFailure;
+use crate::weights::Weights;
 use mmh_ir::DType;
 use mmh_ir::device::{State, Tensor};
 use mmh_ir::plan::{Init, StateDecl};
 use mmh_numerics::Scalar;
 use mmh_numerics::random::{Component, Key, Seed, Stream, from_range, normals};
 
-/// The state a training starts from, by slot.
+/// The state a training starts from, by slot; `weights` are those of its file, if it has one.
 ///
 /// Uniform element `i` is word `i` of the stream of (site, nonce 0) on `[−bound, bound)`; normal element `i` is `deviation`
 /// times normal `i` of it.
-pub fn initial_state(slots: &[StateDecl], seed: &Seed) -> Result<State, RunFailure> {
-    let slots: Result<Vec<Tensor>, RunFailure> =
-        slots.iter().map(|slot| initial(slot, seed)).collect();
+pub fn initial_state(
+    slots: &[StateDecl],
+    seed: &Seed,
+    weights: Option<&Weights>,
+) -> Result<State, RunFailure> {
+    let first = |slot: &StateDecl| match &slot.init {
+        Init::Stored { tensor } => {
+            let missing = || RunFailure::Plan(format!("there are no weights for `{}`", slot.path));
+            weights.ok_or_else(missing)?.tensor(tensor, slot)
+        }
+        Init::Constant(_) | Init::Uniform { .. } | Init::Normal { .. } => initial(slot, seed),
+    };
+    let slots: Result<Vec<Tensor>, RunFailure> = slots.iter().map(first).collect();
     Ok(State { slots: slots? })
 }
 
@@ -22,13 +33,14 @@ fn initial(slot: &StateDecl, seed: &Seed) -> Result<Tensor, RunFailure> {
     if slot.ty.dtype != DType::F32 {
         return match slot.init {
             Init::Constant(value) if value.0 == 0.0 => Ok(Tensor::zeros(slot.ty.dtype, elements)),
-            Init::Constant(_) | Init::Uniform { .. } | Init::Normal { .. } => {
-                Err(RunFailure::Plan(format!(
-                    "state `{}` is {} and starts from something else than 0",
-                    slot.path,
-                    slot.ty.dtype.name()
-                )))
-            }
+            Init::Constant(_)
+            | Init::Uniform { .. }
+            | Init::Normal { .. }
+            | Init::Stored { .. } => Err(RunFailure::Plan(format!(
+                "state `{}` is {} and starts from something else than 0",
+                slot.path,
+                slot.ty.dtype.name()
+            ))),
         };
     }
     let mut values = vec![0.0; elements];
@@ -41,6 +53,8 @@ fn initial(slot: &StateDecl, seed: &Seed) -> Result<Tensor, RunFailure> {
                 *value *= deviation.0;
             }
         }
+        // Taken from the file above.
+        Init::Stored { .. } => {}
     }
     Ok(Tensor::F32(values))
 }
@@ -101,8 +115,8 @@ mod tests {
                 },
             )
         };
-        let long = initial_state(&[uniform(1001), normal(1001)], &seed).unwrap();
-        let short = initial_state(&[normal(17), uniform(17)], &seed).unwrap();
+        let long = initial_state(&[uniform(1001), normal(1001)], &seed, None).unwrap();
+        let short = initial_state(&[normal(17), uniform(17)], &seed, None).unwrap();
         let (u, n) = (
             long.slots[0].as_f32().unwrap(),
             long.slots[1].as_f32().unwrap(),
@@ -117,7 +131,7 @@ mod tests {
         let square = n.iter().map(|x| f64::from(x * x)).sum::<f64>() / 1001.0;
         assert!((0.008..0.012).contains(&square), "{square}");
         assert_ne!(
-            initial_state(&[uniform(17)], &Seed::from_integer(8))
+            initial_state(&[uniform(17)], &Seed::from_integer(8), None)
                 .unwrap()
                 .slots[0],
             short.slots[1]

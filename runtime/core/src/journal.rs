@@ -10,9 +10,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// One thing that happened in a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub enum Event {
         /// The run in this folder that this one took the place of.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<Parent>,
+        /// The models that trainings begin with.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        bases: Vec<Base>,
     },
     /// A training goes on from a checkpoint, or from its start where `step` is 0. What stands between here and that step was
     /// done again.
@@ -148,6 +152,23 @@ pub struct Parent {
     pub model_hash: Option<String>,
 }
 
+/// A model whose weights a training begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Base {
+    /// The training.
+    pub training: String,
+    /// The file as the recipe names it.
+    pub path: String,
+    /// blake3 of the file.
+    pub blake3: String,
+    /// Hash of the model; none where the file holds what no model here does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_hash: Option<String>,
+    /// The run it is from, where that run's journal stood beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<Parent>,
+}
+
 /// What the trail of a training comes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrailEnd {
@@ -202,12 +223,27 @@ pub(crate) fn check_edition(path: &Path, journal: &[u8]) -> Result<(), RunFailur
 /// The `prev` of the first line.
 pub const FIRST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// A journal that is being written.
+/// Bytes of lines that wait to be written, at most.
+const MOST_WAITING: usize = 1 << 16;
+/// How long a line waits to be written, at most until the next one is added.
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+
+/// A journal that is being written. Lines that need not last at once wait for others: a line of an epoch that is over in a
+/// millisecond is to cost microseconds. What a kill takes with it, whoever goes on from the last checkpoint writes again.
 pub struct Journal {
     files: Arc<dyn Files>,
     path: PathBuf,
     head: String,
     next: u64,
+    waiting: Vec<u8>,
+    written: Instant,
+}
+
+impl Drop for Journal {
+    /// Writes what still waits. That it cannot be written was told already, or is no more than a kill does.
+    fn drop(&mut self) {
+        let _ = self.write(false);
+    }
 }
 
 /// A journal to go on writing, and the lines that are in it.
@@ -221,6 +257,8 @@ impl Journal {
             path: path.to_path_buf(),
             head: FIRST.to_owned(),
             next: 0,
+            waiting: Vec::new(),
+            written: Instant::now(),
         }
     }
 
@@ -247,6 +285,8 @@ impl Journal {
             path: path.to_path_buf(),
             head,
             next: lines.len() as u64,
+            waiting: Vec::new(),
+            written: Instant::now(),
         };
         Ok(Some((journal, lines)))
     }
@@ -257,37 +297,73 @@ impl Journal {
     }
 
     /// Makes all lines last.
-    pub fn flush(&self) -> Result<(), RunFailure> {
+    pub fn flush(&mut self) -> Result<(), RunFailure> {
+        self.write(true)
+    }
+
+    /// Writes the lines that wait.
+    pub fn write_out(&mut self) -> Result<(), RunFailure> {
+        self.write(false)
+    }
+
+    fn write(&mut self, sync: bool) -> Result<(), RunFailure> {
+        if self.waiting.is_empty() && !sync {
+            return Ok(());
+        }
+        // Lines that failed are not tried again: a part of them may be there.
+        let lines = std::mem::take(&mut self.waiting);
+        self.written = Instant::now();
         self.files
-            .append(&self.path, b"", true)
+            .append(&self.path, &lines, sync)
             .map_err(|error| RunFailure::io(&self.path, &error))
     }
 
-    /// Adds a line. `wall` is what the clock and the machine say; `sync` makes it last before this returns.
+    /// Adds a line. `wall` is what the clock and the machine say; `sync` makes it last before this returns, otherwise it may
+    /// wait for the next.
     pub fn add(
         &mut self,
         event: &impl Serialize,
         wall: Value,
         sync: bool,
     ) -> Result<(), RunFailure> {
-        let entry =
-            serde_json::to_string(event).map_err(|error| damaged(&self.path, error.to_string()))?;
-        let hashed = format!(
-            r#"{{"n":{},"prev":"{}","entry":{entry}"#,
-            self.next, self.head
-        );
-        let hash = line_hash(hashed.as_bytes());
-        let line = format!("{hashed},\"hash\":\"{hash}\",\"wall\":{wall}}}\n");
-        let mut added = self.files.append(&self.path, line.as_bytes(), sync);
-        if self.next == 0
-            && let Some(folder) = self.path.parent()
-        {
-            // A journal whose name is lost would be begun anew, and the checkpoints put aside.
-            added = added.and_then(|()| self.files.sync_folder(folder));
+        let start = self.waiting.len();
+        let hash = match self.put(event, &wall) {
+            Ok(hash) => hash,
+            Err(reason) => {
+                self.waiting.truncate(start);
+                return Err(damaged(&self.path, reason));
+            }
+        };
+        let is_first = self.next == 0;
+        let is_due = self.waiting.len() >= MOST_WAITING || self.written.elapsed() >= LONGEST_WAIT;
+        if sync || is_first || is_due {
+            self.write(sync)?;
         }
-        added.map_err(|error| RunFailure::io(&self.path, &error))?;
+        if is_first && let Some(folder) = self.path.parent() {
+            // A journal whose name is lost would be begun anew, and the checkpoints put aside.
+            let synced = self.files.sync_folder(folder);
+            synced.map_err(|error| RunFailure::io(&self.path, &error))?;
+        }
         (self.head, self.next) = (hash, self.next + 1);
         Ok(())
+    }
+}
+
+impl Journal {
+    /// Puts a line behind those that wait, and gives its hash.
+    fn put(&mut self, event: &impl Serialize, wall: &Value) -> Result<String, String> {
+        let start = self.waiting.len();
+        write!(
+            self.waiting,
+            r#"{{"n":{},"prev":"{}","entry":"#,
+            self.next, self.head
+        )
+        .map_err(|error| error.to_string())?;
+        serde_json::to_writer(&mut self.waiting, event).map_err(|error| error.to_string())?;
+        let hash = line_hash(self.waiting.get(start..).unwrap_or_default());
+        writeln!(self.waiting, r#","hash":"{hash}","wall":{wall}}}"#)
+            .map_err(|error| error.to_string())?;
+        Ok(hash)
     }
 }
 

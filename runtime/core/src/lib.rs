@@ -66,6 +66,7 @@ pub mod summary;
 pub mod trail;
 pub mod train;
 pub mod watch;
+pub mod weights;
 
 pub use chart::escape as escape_html;
 pub use data::{Dataset, load_data};

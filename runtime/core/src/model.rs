@@ -50,21 +50,34 @@ pub(crate) fn in_model(role: Role) -> bool {
 
 /// `blake3:` and 64 hex digits over the entries, as the module says.
 pub fn model_hash(entries: &[Entry<'_>]) -> String {
+    let sizes: Vec<Vec<usize>> = entries
+        .iter()
+        .map(|entry| entry.slot.ty.shape.sizes())
+        .collect();
+    let parts = entries.iter().zip(&sizes);
+    tensors_hash(parts.map(|(entry, sizes)| {
+        let dtype = entry.slot.ty.dtype.name();
+        (entry.path.as_str(), dtype, sizes.as_slice(), entry.tensor)
+    }))
+}
+
+/// The same over path, element type, sizes and elements of each tensor.
+pub(crate) fn tensors_hash<'a>(
+    tensors: impl Iterator<Item = (&'a str, &'a str, &'a [usize], &'a Tensor)>,
+) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("mmh model 1");
     let mut bytes = Vec::new();
-    for entry in entries {
-        let name = entry.slot.ty.dtype.name();
-        let sizes = entry.slot.ty.shape.sizes();
-        for text in [entry.path.as_str(), name] {
+    for (path, dtype, sizes, tensor) in tensors {
+        for text in [path, dtype] {
             hasher.update(&(text.len() as u64).to_le_bytes());
             hasher.update(text.as_bytes());
         }
         hasher.update(&(sizes.len() as u64).to_le_bytes());
         for size in sizes {
-            hasher.update(&(size as u64).to_le_bytes());
+            hasher.update(&(*size as u64).to_le_bytes());
         }
         bytes.clear();
-        write_elements(entry.tensor, &mut bytes);
+        write_elements(tensor, &mut bytes);
         hasher.update(&bytes);
     }
     format!("blake3:{}", hasher.finalize().to_hex())

@@ -40,7 +40,7 @@ pub fn value_of_rows(
     let mut loaded = device
         .load(&program, &training.state)
         .map_err(|error| RunFailure::device(error, "probe"))?;
-    let mut state = initial_state(&training.state, seed)?;
+    let mut state = initial_state(&training.state, seed, data.weights_of(&training.name))?;
     let mut feed = Feed {
         step: epoch.saturating_mul(training.epoch_steps) as i32,
         ..Feed::default()

@@ -145,7 +145,7 @@ pub(crate) fn values(job: &Job<'_>, step: u64) -> Result<Vec<ValueHash>, RunFail
             training.name, training.steps
         )));
     }
-    let mut progress = Progress::start(training, job.seed)?;
+    let mut progress = Progress::start(training, job.seed, job.data)?;
     let mut stepper = Stepper::new(training, job.data, job.seed, job.device)?;
     while progress.step + 1 < step {
         stepper.run(&mut progress, job.diagnose)?;

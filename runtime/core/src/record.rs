@@ -7,17 +7,20 @@ use crate::observe::Observer;
 use crate::state_hash::state_hash;
 use crate::step::Stepper;
 use crate::trail::Trail;
+use blake3::Hash;
 use mmh_ir::plan::Training;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
-/// A save may take this part of the time at most, whatever the cadence by the clock.
-const MOST_TIME: u32 = 20;
+/// Saves by the clock take this part of the time at most.
+const MOST_TIME: u32 = 100;
 
 /// Where a training writes to.
 pub struct Recorder<'a> {
     sink: Sink<'a>,
     trail: Option<Trail>,
+    /// The step whose state was hashed last, and the hash.
+    marked: Option<(u64, Hash)>,
     interval: Option<Duration>,
     last: Instant,
     cost: Duration,
@@ -44,6 +47,7 @@ impl<'a> Recorder<'a> {
         Self {
             sink: Sink::Nowhere,
             trail: None,
+            marked: None,
             interval: None,
             last: Instant::now(),
             cost: Duration::ZERO,
@@ -96,6 +100,7 @@ impl<'a> Recorder<'a> {
         let order = stepper.order_hash(progress.step);
         let state = state_hash(&plan.state, &progress.state);
         let mark = trail.add(progress.step, order, state)?;
+        self.marked = Some((progress.step, state));
         self.add(&mark.event(&plan.name))?;
         self.charge(began);
         Ok(())
@@ -128,7 +133,7 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// Whether a checkpoint is due after `step` steps, by the plan's cadence (0 for none) or the clock.
+    /// Whether a checkpoint is due after `step` steps, by what follows from the plan (0 for none) or by the clock.
     pub(crate) fn is_due(&self, every: u64, step: u64) -> bool {
         let by_clock = self
             .interval
@@ -150,7 +155,10 @@ impl<'a> Recorder<'a> {
         // The checkpoint names the head of the journal, which must outlive it.
         target.journal.flush()?;
         let checkpoint = target.store.save(progress, target.journal.head())?;
-        let state = state_hash(&plan.state, &progress.state);
+        let state = match self.marked {
+            Some((step, state)) if step == progress.step => state,
+            Some(_) | None => state_hash(&plan.state, &progress.state),
+        };
         let (training, step) = (plan.name.clone(), progress.step);
         target.journal.add(
             &Event::Checkpoint {
@@ -162,6 +170,7 @@ impl<'a> Recorder<'a> {
             json!({ "time": now() }),
             false,
         )?;
+        target.journal.write_out()?;
         (self.last, self.cost) = (Instant::now(), began.elapsed());
         self.charge(began);
         observer.saved(progress.step);

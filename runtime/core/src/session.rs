@@ -264,7 +264,7 @@ impl<'a> Session<'a> {
         let Some(folder) = folder else {
             return train(
                 &job,
-                Progress::start(training, &self.seed)?,
+                self.start(training)?,
                 &mut Recorder::nowhere(),
                 observer,
             );
@@ -334,10 +334,10 @@ impl<'a> Session<'a> {
         further: bool,
     ) -> Result<Progress, RunFailure> {
         if folder.lines.is_empty() {
-            return Progress::start(training, &self.seed);
+            return self.start(training);
         }
         let (progress, checkpoint) = match store.load()? {
-            None => (Progress::start(training, &self.seed)?, None),
+            None => (self.start(training)?, None),
             Some(loaded) if folder.knows(&loaded.journal) => (loaded.progress, Some(loaded.hash)),
             Some(_) => {
                 let reason = "the journal does not hold the line it was saved after".to_owned();
@@ -372,7 +372,7 @@ impl<'a> Session<'a> {
 
     /// The first state of a training.
     pub(crate) fn start(&self, training: &Training) -> Result<Progress, RunFailure> {
-        Progress::start(training, &self.seed)
+        Progress::start(training, &self.seed, self.dataset(training.data)?)
     }
 
     /// Hash of the plan.

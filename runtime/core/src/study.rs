@@ -10,9 +10,10 @@
 use crate::failure::RunFailure;
 use crate::files::{Files, read_if_there, replace};
 use crate::folder::{Lock, RecipeText, inside, lock, set_aside};
-use crate::journal::{Journal, Line, now};
+use crate::journal::{Event, Journal, Line, now, read};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub enum StudyEvent {
         recipe_hash: String,
         /// All that decides the search, as text.
         search: String,
+        /// The training that trials run.
+        run: String,
         /// Steps after which every training is ended, as asked for.
         limit: Option<String>,
     },
@@ -37,8 +40,16 @@ pub enum StudyEvent {
     Trial {
         /// Its number, from 0.
         trial: u64,
-        /// Its settings by name.
+        /// Its settings by name, for people.
         settings: Value,
+        /// Its settings as the search has them, a word for each site.
+        point: String,
+        /// Proposals that the recipe's constraint refused before.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        attempt: u64,
+        /// Whether the constraint refused this one as well.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        refused: bool,
     },
     /// A trial was trained to a rung.
     Result {
@@ -55,6 +66,9 @@ pub enum StudyEvent {
         others: Vec<String>,
         /// The watched figure by steps, as far as it was measured.
         curve: Vec<(u64, String)>,
+        /// Where it can be seen; nowhere if nothing was trained.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        witness: Option<Witness>,
     },
     /// A trial failed for a reason that is none of its settings; it is tried once more, alone.
     Failed {
@@ -73,7 +87,26 @@ pub enum StudyEvent {
         best: u64,
         /// Hash of its model.
         model_hash: String,
+        /// Hash of the last line of its journal.
+        head: String,
+        /// blake3 of the files in `study` that tell of the search.
+        files: BTreeMap<String, String>,
     },
+}
+
+/// The run folder that shows a result: the trial's own, or that of one that began alike and went as far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// Hash of its plan.
+    pub plan_hash: String,
+    /// The last step up to the rung whose state its journal has.
+    pub step: u64,
+    /// Hash of that state.
+    pub state: String,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What came of training a trial to a rung.
@@ -159,26 +192,50 @@ impl StudyFolder {
         self.journal.add(event, json!({ "time": now() }), sync)
     }
 
+    /// Hash of the last line of the journal that the folder itself holds, of the best trial's run; empty if there is none.
+    pub fn head(&self) -> Result<String, RunFailure> {
+        let bytes = read_if_there(&*self.files, &self.path.join("journal"))?;
+        let lines = read::<Event>(&bytes.unwrap_or_default()).map(|(lines, _)| lines);
+        let last = lines.unwrap_or_default().pop();
+        Ok(last.map_or(String::new(), |line| line.hash))
+    }
+
     /// The run folder of the trials whose plan has this hash.
     pub fn trial(&self, plan_hash: &str) -> PathBuf {
-        let digits = plan_hash.rsplit(':').next().unwrap_or_default();
-        let short: String = digits
-            .chars()
-            .filter(char::is_ascii_hexdigit)
-            .take(24)
-            .collect();
-        self.path.join("study").join("trials").join(short)
+        self.path.join(trial_folder(plan_hash))
+    }
+
+    /// What the run folder of the trials with this plan shows of `training` up to step `end`; none if it shows nothing.
+    pub fn witness(&self, plan_hash: &str, training: &str, end: u64) -> Option<Witness> {
+        let journal = self.trial(plan_hash).join("journal");
+        let bytes = read_if_there(&*self.files, &journal).ok()??;
+        let (lines, _) = read::<Event>(&bytes).ok()?;
+        let marks = lines.iter().filter_map(|line| match &line.entry {
+            Event::State {
+                training: of,
+                step,
+                state,
+                ..
+            } if of == training && *step <= end => Some((*step, state)),
+            _ => None,
+        });
+        let (step, state) = marks.max_by_key(|(step, _)| *step)?;
+        Some(Witness {
+            plan_hash: plan_hash.to_owned(),
+            step,
+            state: state.clone(),
+        })
     }
 
     /// Makes a finished trial's run the folder's own, file by file as its journal has them. `metrics` and `report` tell of the
-    /// whole study, and lie in `study`.
+    /// whole study, and lie in `study`; their blake3 is given back.
     pub fn adopt(
         &self,
         trial: &Path,
         recipe: &RecipeText,
         metrics: &Value,
         report: &str,
-    ) -> Result<(), RunFailure> {
+    ) -> Result<BTreeMap<String, String>, RunFailure> {
         let files = &*self.files;
         for name in [
             "model.safetensors",
@@ -207,14 +264,28 @@ impl StudyFolder {
             }
             replace(files, &target, text.as_bytes())?;
         }
-        replace(
-            files,
-            &self.path.join("study").join("metrics.json"),
-            format!("{metrics:#}\n").as_bytes(),
-        )?;
-        let page = self.path.join("study").join("report.html");
-        replace(files, &page, report.as_bytes())
+        let mut hashes = BTreeMap::new();
+        for (name, text) in [
+            ("metrics.json", format!("{metrics:#}\n")),
+            ("report.html", report.to_owned()),
+        ] {
+            replace(files, &self.path.join("study").join(name), text.as_bytes())?;
+            let hash = blake3::hash(text.as_bytes()).to_hex().to_string();
+            hashes.insert(name.to_owned(), hash);
+        }
+        Ok(hashes)
     }
+}
+
+/// Where the run folder of the trials with this plan stands in a search's folder.
+pub(crate) fn trial_folder(plan_hash: &str) -> PathBuf {
+    let digits = plan_hash.rsplit(':').next().unwrap_or_default();
+    let short: String = digits
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(24)
+        .collect();
+    Path::new("study").join("trials").join(short)
 }
 
 fn same(stored: &StudyEvent, wanted: &StudyEvent) -> Result<(), RunFailure> {

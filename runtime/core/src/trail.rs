@@ -24,7 +24,7 @@ const LINE_NANOSECONDS: u64 = 20_000;
 /// Floating-point operations that are taken to be done in a nanosecond.
 const OPERATIONS_A_NANOSECOND: u64 = 64;
 /// A step is to take so many times what it costs to mark one.
-const SHARE: u64 = 100;
+const SHARE: u64 = 200;
 
 /// A training at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,18 +49,25 @@ pub struct Trail {
     expected: BTreeMap<u64, Hash>,
 }
 
-/// Steps between marks: a function of the bytes of state and the operations of a step alone, such that marks take about a
-/// hundredth of the time.
+/// Steps between marks: a function of the bytes of state and the operations of a step alone, such that marks take about half
+/// a hundredth of the time.
 pub fn interval(training: &Training) -> u64 {
-    let bytes: u64 = training
-        .state
-        .iter()
+    let mark = LINE_NANOSECONDS + state_bytes(training) / BYTES_A_NANOSECOND;
+    (mark * SHARE).div_ceil(step_nanoseconds(training)).max(1)
+}
+
+/// Bytes of a training's state.
+pub(crate) fn state_bytes(training: &Training) -> u64 {
+    let slots = training.state.iter();
+    slots
         .map(|slot| (slot.ty.shape.elements() * slot.ty.dtype.bytes()) as u64)
-        .sum();
+        .sum()
+}
+
+/// Nanoseconds that a step is taken to need, by its operations; at least 1.
+pub(crate) fn step_nanoseconds(training: &Training) -> u64 {
     let operations = training.programs.first().map_or(0, operations);
-    let mark = LINE_NANOSECONDS + bytes / BYTES_A_NANOSECOND;
-    let step = (operations / OPERATIONS_A_NANOSECOND).max(1);
-    (mark * SHARE).div_ceil(step).max(1)
+    (operations / OPERATIONS_A_NANOSECOND).max(1)
 }
 
 /// Floating-point operations of a program: two for each product of a contraction, one for each element of anything else.
@@ -92,11 +99,13 @@ fn node_operations(graph: &Graph, node: &Node) -> u64 {
 /// row numbers as u32, little-endian.
 pub fn order_hash(rows: &[u32]) -> Hash {
     let mut hasher = Hasher::new_derive_key("mmh row order 1");
-    let mut bytes = Vec::new();
-    for part in rows.chunks(1 << 14) {
-        bytes.clear();
-        bytes.extend(part.iter().flat_map(|row| row.to_le_bytes()));
-        hasher.update(&bytes);
+    let mut bytes = [0; 1 << 14];
+    for part in rows.chunks(1 << 12) {
+        let (places, _) = bytes.as_chunks_mut::<4>();
+        for (place, row) in places.iter_mut().zip(part) {
+            *place = row.to_le_bytes();
+        }
+        hasher.update(bytes.get(..part.len() * 4).unwrap_or_default());
     }
     hasher.finalize()
 }

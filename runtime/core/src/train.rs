@@ -1,6 +1,6 @@
 //! The training loop.
 
-use crate::checkpoint::Progress;
+use crate::checkpoint::{Progress, saved_every};
 use crate::data::Dataset;
 use crate::evaluate::{Evaluator, Metrics};
 use crate::failure::RunFailure;
@@ -41,11 +41,12 @@ pub struct Job<'a> {
 }
 
 impl Progress {
-    /// A training ahead of its first step.
-    pub fn start(plan: &Training, seed: &Seed) -> Result<Self, RunFailure> {
+    /// A training ahead of its first step; `data` has the weights it begins with, if it does.
+    pub fn start(plan: &Training, seed: &Seed, data: &Dataset) -> Result<Self, RunFailure> {
+        let weights = data.weights_of(&plan.name);
         Ok(Self {
             step: 0,
-            state: initial_state(&plan.state, seed)?,
+            state: initial_state(&plan.state, seed, weights)?,
             powers: Powers::new(&plan.groups),
             losses: (0.0, 0),
             epochs: Vec::new(),
@@ -90,7 +91,7 @@ pub fn train(
         epoch_steps,
         rows,
     });
-    let (began, mut rows_done) = (Instant::now(), 0);
+    let (began, mut rows_done, saved_every) = (Instant::now(), 0, saved_every(plan));
     let mut saved = (progress.step > 0).then_some(progress.step);
     report_state(plan, &progress, job.end, observer);
     recorder.mark(plan, &progress, &mut stepper, false)?;
@@ -123,7 +124,7 @@ pub fn train(
             watch.measure(plan, &mut progress, recorder, observer)?;
         }
         recorder.mark(plan, &progress, &mut stepper, progress.is_done(job.end))?;
-        if recorder.is_due(plan.checkpoint, progress.step) {
+        if recorder.is_due(saved_every, progress.step) {
             recorder.save(plan, &progress, observer)?;
             saved = Some(progress.step);
         }

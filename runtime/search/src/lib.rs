@@ -16,6 +16,7 @@
 //! | `decide` | which trials go on at a rung |
 //! | `sobol`, `tpe`, `cma`, `gp`, `nsga` | ways to propose |
 //! | `pareto` | several figures at once |
+//! | `text` | a spec read back from the text that a journal holds |
 //! | `math`, `draws`, `eigen` | functions, random numbers and matrices that give the same bits everywhere |
 
 #![forbid(unsafe_code)]
@@ -38,8 +39,10 @@ mod sobol;
 mod space;
 mod spec;
 mod study;
+mod text;
 mod tpe;
 
 pub use space::{Domain, Point, Setting, Site, Space};
 pub use spec::{Direction, Method, Objective, Propose, Spec, WATCH};
 pub use study::{Job, Outcome, Status, Study, Trial};
+pub use text::point_text;

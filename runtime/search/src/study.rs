@@ -47,6 +47,19 @@ pub struct Trial {
     pub(crate) scaled: Vec<Option<f64>>,
 }
 
+impl Trial {
+    /// Proposals that the recipe's constraint refused before this one.
+    pub fn attempt(&self) -> u64 {
+        self.attempt
+    }
+
+    /// Whether the constraint refused this one too: there were no more attempts.
+    pub fn is_refused(&self) -> bool {
+        self.results
+            .contains(&Some(Outcome::Infeasible { bytes: 0 }))
+    }
+}
+
 /// Where a trial stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {

@@ -1,7 +1,7 @@
 //! The bill of materials of a model: CycloneDX 1.6 with a model card and its data sets. Source:
 //! <https://cyclonedx.org/docs/1.6/json/>. The same folder gives the same bytes.
 
-use crate::described::{DataFile, moment};
+use crate::described::{BaseModel, DataFile, moment};
 use crate::folder::{Listed, Signed};
 use crate::hex;
 use serde_json::{Map, Value, json};
@@ -78,7 +78,7 @@ fn model(facts: &Signed, files: &[Listed]) -> Value {
         .chars()
         .take(16)
         .collect();
-    json!({
+    let mut model = json!({
         "type": "machine-learning-model",
         "bom-ref": "model",
         "name": about.model,
@@ -86,6 +86,32 @@ fn model(facts: &Signed, files: &[Listed]) -> Value {
         "hashes": hashes,
         "modelCard": card(facts),
         "properties": properties(facts),
+    });
+    let bases: Vec<Value> = about.bases.iter().map(base).collect();
+    if let Some(fields) = model.as_object_mut().filter(|_| !bases.is_empty()) {
+        fields.insert("pedigree".into(), json!({ "ancestors": bases }));
+    }
+    model
+}
+
+/// A model that this one began with.
+fn base(base: &BaseModel) -> Value {
+    let mut properties = vec![json!({ "name": "mmh:training", "value": base.training })];
+    for (name, value) in [
+        ("mmh:model_hash", &base.model_hash),
+        ("mmh:journal_head", &base.head),
+    ] {
+        properties.extend(
+            value
+                .iter()
+                .map(|value| json!({ "name": name, "value": value })),
+        );
+    }
+    json!({
+        "type": "machine-learning-model",
+        "name": base.path,
+        "hashes": [{ "alg": "BLAKE3", "content": base.blake3 }],
+        "properties": properties,
     })
 }
 

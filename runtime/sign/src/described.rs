@@ -19,6 +19,8 @@ pub struct Described {
     pub device: String,
     /// The runs it comes from: the journal's last hash, and the model's where there is one.
     pub parents: Vec<(String, Option<String>)>,
+    /// The models whose weights its trainings begin with.
+    pub bases: Vec<BaseModel>,
     /// The files of its data.
     pub data: Vec<DataFile>,
     /// Parameters with their types, by path.
@@ -29,6 +31,21 @@ pub struct Described {
     pub inputs: Vec<String>,
     /// Metrics with one number.
     pub metrics: Vec<Metric>,
+}
+
+/// A model whose weights a training begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseModel {
+    /// The training.
+    pub training: String,
+    /// Its path in the recipe.
+    pub path: String,
+    /// BLAKE3 of the file, 64 hex digits.
+    pub blake3: String,
+    /// Hash of the model, where it is one of ours.
+    pub model_hash: Option<String>,
+    /// Hash of the last line of its run's journal, where that is known.
+    pub head: Option<String>,
 }
 
 /// A file of a run's data.

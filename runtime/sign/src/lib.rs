@@ -40,7 +40,7 @@ mod seal;
 mod signature;
 mod statement;
 
-pub use described::{DataFile, Described, Metric};
+pub use described::{BaseModel, DataFile, Described, Metric};
 pub use folder::{Checked, FOLDER, Signed, bill_of_materials, check, provenance_statement, sign};
 pub use key::{PublicKey, SecretKey};
 pub use ring::{Held, Ring};

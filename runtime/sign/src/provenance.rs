@@ -2,7 +2,7 @@
 //! ECDSA P-256. The same folder and key give the same bytes.
 //!
 //! A training is a build: its subject is the model, its external parameters are the recipe's hash and the seed, its resolved
-//! dependencies are recipe, plan, data and parents, its byproduct is the journal. Sources:
+//! dependencies are recipe, plan, data, base models and parents, its byproduct is the journal. Sources:
 //! <https://slsa.dev/spec/v1.0/provenance>, <https://github.com/in-toto/attestation/tree/main/spec/v1>,
 //! <https://github.com/secure-systems-lab/dsse>.
 
@@ -35,6 +35,21 @@ pub(crate) fn statement(facts: &Signed, files: &[Listed]) -> Value {
             "name": file.path,
             "digest": { "blake3": file.blake3 },
             "annotations": { "set": file.set, "rows": file.rows },
+        })
+    }));
+    resolved.extend(about.bases.iter().map(|base| {
+        let mut digest = Map::new();
+        digest.insert("blake3".into(), json!(base.blake3));
+        if let Some(model) = &base.model_hash {
+            digest.insert("mmhModelHash".into(), json!(bare(model)));
+        }
+        if let Some(head) = &base.head {
+            digest.insert("mmhJournalHead".into(), json!(head));
+        }
+        json!({
+            "name": base.path,
+            "digest": digest,
+            "annotations": { "baseModelOf": base.training },
         })
     }));
     resolved.extend(about.parents.iter().map(|(head, model)| {

@@ -1,8 +1,8 @@
 //! Folders that are signed, and what becomes of them.
 
 use mmh_sign::{
-    Algorithm, DataFile, Described, Head, Metric, Policy, Ring, SecretKey, Signed, TrailRoot,
-    check, sign,
+    Algorithm, BaseModel, DataFile, Described, Head, Metric, Policy, Ring, SecretKey, Signed,
+    TrailRoot, check, sign,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,13 @@ fn facts() -> Signed {
             ended: Some(1_795_646_100.0),
             device: "cpu (avx2, 2 threads)".into(),
             parents: vec![("8".into(), Some("blake3:9".into()))],
+            bases: vec![BaseModel {
+                training: "fit".into(),
+                path: "base/model.safetensors".into(),
+                blake3: "b".repeat(64),
+                model_hash: Some(format!("blake3:{}", "c".repeat(64))),
+                head: Some("d".repeat(64)),
+            }],
             data: vec![DataFile {
                 set: "points".into(),
                 path: "points.csv".into(),

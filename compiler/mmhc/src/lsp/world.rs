@@ -3,7 +3,10 @@
 use super::documents::Documents;
 use super::uri;
 use crate::world::Disk;
-use mmh_check::{DataFacts, DataFault, Earlier, SourceRequest, TextFault, Wanted, World};
+use mmh_check::{
+    DataFacts, DataFault, Earlier, FileRequest, SourceRequest, TextFault, Wanted, WeightFacts,
+    World,
+};
 use mmh_ir::plan::SplitPlan;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -39,6 +42,11 @@ impl Folder {
 
     fn is_fresh(&self) -> bool {
         self.stamps.iter().all(|(path, old)| stamp(path) == *old)
+    }
+
+    /// Files of data and weights that were read.
+    fn known(&self) -> usize {
+        self.facts.borrow().len() + self.disk.weights_read()
     }
 
     /// Remembers how the files look that were read.
@@ -79,10 +87,10 @@ impl Folders {
             *folder = Folder::of(recipe, base);
         }
         folder.disk.forget_failures();
-        let known = folder.facts.borrow().len();
+        let known = folder.known();
         let desk = Desk { folder, open };
         let (done, earlier) = work(&desk, &folder.disk.main, folder.earlier.as_ref());
-        if folder.facts.borrow().len() > known {
+        if folder.known() > known {
             folder.settle();
         }
         if earlier.is_some() {
@@ -143,6 +151,10 @@ impl World for Desk<'_> {
         let mut known = self.folder.rows.borrow_mut();
         known.push((request.clone(), split.clone(), by.map(str::to_owned), rows));
         Ok(rows)
+    }
+
+    fn weight_facts(&self, file: &FileRequest) -> Result<WeightFacts, DataFault> {
+        self.folder.disk.weight_facts(file)
     }
 
     fn odd_cell(&self, request: &SourceRequest, column: &str, wanted: Wanted) -> Option<DataFault> {

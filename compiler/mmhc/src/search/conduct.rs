@@ -14,8 +14,8 @@ use crate::outcome::Failure;
 use mmh_check::recipe::Search;
 use mmh_runtime::RunFailure;
 use mmh_runtime::prefix::prefix_hash;
-use mmh_runtime::study::{Stored, StudyEvent, StudyFolder};
-use mmh_search::{Job, Outcome, Study};
+use mmh_runtime::study::{Stored, StudyEvent, StudyFolder, Witness};
+use mmh_search::{Job, Outcome, Study, point_text};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -35,6 +35,8 @@ struct Reached {
     /// The figures beside it.
     others: Vec<f64>,
     curve: Curve,
+    /// The plan of the trial that shows it, where that is another one.
+    of: Option<String>,
 }
 
 /// What is to be done about a job.
@@ -219,9 +221,13 @@ impl<'a> Conductor<'a> {
     fn advance(&mut self) -> Result<Vec<Job>, Failure> {
         let jobs = self.propose()?;
         for trial in self.noted..self.study.trials().len() {
+            let proposed = self.study.trials().get(trial);
             let event = StudyEvent::Trial {
                 trial: trial as u64,
                 settings: self.trials.borrow().settings(&self.study, trial).into(),
+                point: proposed.map_or(String::new(), |it| point_text(&it.point)),
+                attempt: proposed.map_or(0, mmh_search::Trial::attempt),
+                refused: proposed.is_some_and(mmh_search::Trial::is_refused),
             };
             self.write(&event, false)?;
         }
@@ -269,6 +275,7 @@ impl<'a> Conductor<'a> {
                 outcome,
                 others,
                 curve,
+                witness,
             } = &line.entry
             else {
                 continue;
@@ -286,10 +293,12 @@ impl<'a> Conductor<'a> {
                 .filter_map(|(step, bits)| Some((*step, number(bits)?)))
                 .collect();
             let others = others.iter().filter_map(|bits| number(bits)).collect();
+            let witness = witness.as_ref().map(|it| it.plan_hash.clone());
             let reached = Reached {
                 outcome,
                 others,
                 curve,
+                of: witness.filter(|of| of != plan_hash),
             };
             self.keep(job, plan_hash.clone(), reached);
         }
@@ -321,12 +330,33 @@ impl<'a> Conductor<'a> {
                 .iter()
                 .map(|(step, value)| (*step, bits(*value)))
                 .collect(),
+            witness: self.witness(job, &plan_hash, &reached)?,
         };
         self.write(&event, true)?;
         self.keep(job, plan_hash, reached);
         let settings = self.trials.borrow().settings(&self.study, job.trial);
         self.board.result(&self.study, job, &settings);
         Ok(())
+    }
+
+    /// The run folder that shows a result.
+    fn witness(
+        &self,
+        job: Job,
+        plan_hash: &str,
+        reached: &Reached,
+    ) -> Result<Option<Witness>, Failure> {
+        let instance = self.trials.borrow_mut().instance(&self.study, job.trial)?;
+        let trials = self.trials.borrow();
+        let search = trials.search();
+        let end = match reached.outcome {
+            Outcome::Value(_) => instance.end(search, job.rung, self.args.changes.limit),
+            Outcome::Diverged { step } => step,
+            Outcome::Infeasible { .. } => return Ok(None),
+        };
+        let training = instance.plan.trainings.get(search.training);
+        let of = reached.of.as_deref().unwrap_or(plan_hash);
+        Ok(training.and_then(|training| self.folder.witness(of, &training.name, end)))
     }
 
     /// What is to be done about a job: it waits for another with the same plan, or for one that is tried alone; what is known
@@ -354,6 +384,7 @@ impl<'a> Conductor<'a> {
                     outcome,
                     others: Vec::new(),
                     curve: Vec::new(),
+                    of: None,
                 },
             ));
         }
@@ -381,7 +412,7 @@ impl<'a> Conductor<'a> {
         let order = Order {
             training: search.training,
             place: absolute(&self.folder.trial(&instance.plan_hash)),
-            end: instance.end(search, job.rung, self.args.limit),
+            end: instance.end(search, job.rung, self.args.changes.limit),
             donor: donor.map(|donor| absolute(&donor)),
             measures: measures(&search.figures),
         };
@@ -405,13 +436,14 @@ impl<'a> Conductor<'a> {
             let other = self.trials.borrow_mut().instance(&self.study, trial)?;
             let trials = self.trials.borrow();
             let search = trials.search();
-            let end = instance.end(search, job.rung, self.args.limit);
+            let end = instance.end(search, job.rung, self.args.changes.limit);
             for rung in 0..search.spec.rungs {
                 let Some(reached) = self.known.get(&(other.plan_hash.clone(), rung)) else {
                     continue;
                 };
-                let went = other.end(search, rung, self.args.limit);
-                if let Some(reached) = inherited(search, instance, &other, reached, end, went) {
+                let went = other.end(search, rung, self.args.changes.limit);
+                if let Some(mut reached) = inherited(search, instance, &other, reached, end, went) {
+                    reached.of.get_or_insert_with(|| other.plan_hash.clone());
                     return Ok(Inherited::Result(reached));
                 }
                 if went > furthest && matches!(reached.outcome, Outcome::Value(_)) {
@@ -430,6 +462,7 @@ impl<'a> Conductor<'a> {
                 outcome: trained.outcome,
                 others: Vec::new(),
                 curve: trained.curve,
+                of: None,
             });
         };
         let instance = self.trials.borrow_mut().instance(&self.study, job.trial)?;
@@ -440,6 +473,7 @@ impl<'a> Conductor<'a> {
             outcome: Outcome::Value(all.next().unwrap_or(f64::NAN)),
             others: all.collect(),
             curve: trained.curve,
+            of: None,
         })
     }
 
@@ -511,6 +545,7 @@ fn inherited(
         outcome: Outcome::Value(all.next()?),
         others: all.collect(),
         curve,
+        of: reached.of.clone(),
     })
 }
 
@@ -522,7 +557,8 @@ fn stored(outcome: Outcome) -> Stored {
     }
 }
 
-fn read(stored: &Stored) -> Option<Outcome> {
+/// What a journal says came of a trial; nothing if that is no number.
+pub(crate) fn read(stored: &Stored) -> Option<Outcome> {
     Some(match stored {
         Stored::Value(bits) => Outcome::Value(number(bits)?),
         Stored::Diverged(step) => Outcome::Diverged { step: *step },

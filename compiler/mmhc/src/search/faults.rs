@@ -102,13 +102,17 @@ fn search(
     count: u64,
 ) -> (Study, Vec<StudyEvent>, Result<(), Failure>) {
     let args = arguments(out, resume);
-    let checked: Checked = front::check(front::open(&args.recipe, false).expect("open"), &args.set);
+    let checked: Checked = front::check(
+        front::open(&args.recipe, false).expect("open"),
+        &args.changes.set,
+    );
     let recipe = checked.recipe(false).expect("a recipe");
     let search = recipe.declarations.search.as_ref().expect("a search");
     let start = StudyEvent::Start {
         edition: mmh_runtime::journal::EDITION,
         recipe_hash: recipe.declarations.recipe_hash.clone(),
         search: search.spec.text(),
+        run: "fit".to_owned(),
         limit: None,
     };
     let folder = StudyFolder::open(Arc::new(Disk), out, resume, &start).expect("a folder");

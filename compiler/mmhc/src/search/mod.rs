@@ -13,6 +13,7 @@ pub(crate) mod process;
 mod show;
 mod trained;
 mod trials;
+pub(crate) mod verify;
 mod workers;
 
 pub(crate) use show::space;
@@ -63,7 +64,8 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
         edition: EDITION,
         recipe_hash: checked.recipe(json)?.declarations.recipe_hash.clone(),
         search: search.spec.text(),
-        limit: args.limit.map(|limit| format!("{limit:?}")),
+        run: searched_training(checked, search, json)?,
+        limit: args.changes.limit.map(|limit| format!("{limit:?}")),
     };
     let study = Study::new(search.spec.clone());
     let study = study.map_err(|reason| impossible(checked, search, &reason, json))?;
@@ -102,8 +104,8 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
         out: Some(place.clone()),
         resume: true,
         limit: match whole {
-            true => args.limit,
-            false => Some(Limit::Steps(instance.end(search, rung, args.limit))),
+            true => args.changes.limit,
+            false => Some(Limit::Steps(instance.end(search, rung, args.changes.limit))),
         },
         recipe: instance.texts.clone(),
         cancel,
@@ -128,8 +130,8 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
     let report = std::fs::read_to_string(place.join("report.html")).unwrap_or_default();
     let report = page::with_study(&report, &searched, best);
     let adopted = folder.adopt(&place, &instance.texts, &metrics, &report);
-    adopted.map_err(failed)?;
-    finish(&mut folder, &searched, best, &summary).map_err(failed)?;
+    let files = adopted.map_err(failed)?;
+    finish(&mut folder, &searched, best, &summary, files).map_err(failed)?;
     searched.log(&mut logs, &summary);
     say(&summary, &searched, best, value, account, json);
     Ok(())
@@ -164,6 +166,7 @@ fn finish(
     searched: &Searched<'_>,
     best: usize,
     summary: &RunSummary,
+    files: BTreeMap<String, String>,
 ) -> Result<(), RunFailure> {
     let ended = folder
         .lines
@@ -176,8 +179,17 @@ fn finish(
         study_hash: searched.study.hash(),
         best: best as u64,
         model_hash: summary.model_hash.clone(),
+        head: folder.head()?,
+        files,
     };
     folder.add(&end, true)
+}
+
+/// Name of the training that trials run.
+fn searched_training(checked: &Checked, search: &Search, json: bool) -> Result<String, Failure> {
+    let trainings = &checked.recipe(json)?.declarations.trainings;
+    let training = trainings.get(search.training);
+    Ok(training.map_or(String::new(), |training| training.name.clone()))
 }
 
 impl Searched<'_> {

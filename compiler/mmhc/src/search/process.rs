@@ -354,7 +354,8 @@ fn data(
     base: &Path,
     known: &mut BTreeMap<String, Arc<Vec<Dataset>>>,
 ) -> Result<Arc<Vec<Dataset>>, RunFailure> {
-    let key = serde_json::to_string(&plan.data).unwrap_or_default();
+    let starts: Vec<_> = plan.trainings.iter().map(|it| &it.start).collect();
+    let key = serde_json::to_string(&(&plan.data, starts)).unwrap_or_default();
     if let Some(data) = known.get(&key) {
         return Ok(Arc::clone(data));
     }

@@ -6,7 +6,7 @@ use mmh_ir::plan::Watch;
 use mmh_runtime::checkpoint::Progress;
 use mmh_runtime::evaluate::Figure;
 use mmh_runtime::{Dataset, Limit, Options, RecipeText, RunFailure, Session, Silent};
-use mmh_search::Outcome;
+use mmh_search::{Direction, Outcome};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -149,12 +149,21 @@ fn curve(progress: &Progress, watch: Option<&Watch>, steps: u64, end: u64) -> Ve
 }
 
 fn best(curve: &[(u64, f64)], watch: Option<&Watch>) -> f64 {
-    let maximise = watch.is_some_and(|watch| watch.maximise);
+    best_of(
+        curve,
+        match watch.is_some_and(|watch| watch.maximise) {
+            true => Direction::Maximise,
+            false => Direction::Minimise,
+        },
+    )
+}
+
+/// The best figure of a curve; no number if there is none.
+pub(crate) fn best_of(curve: &[(u64, f64)], direction: Direction) -> f64 {
     curve.iter().fold(f64::NAN, |best, (_, value)| {
-        let better = if maximise {
-            *value > best
-        } else {
-            *value < best
+        let better = match direction {
+            Direction::Maximise => *value > best,
+            Direction::Minimise => *value < best,
         };
         if better || best.is_nan() {
             *value

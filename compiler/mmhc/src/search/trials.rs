@@ -153,7 +153,8 @@ impl<'a> Trials<'a> {
 
     /// Trials that read the same data share it.
     fn load(&mut self, plan: &Plan) -> Result<Arc<Vec<Dataset>>, Failure> {
-        let key = serde_json::to_string(&plan.data).unwrap_or_default();
+        let starts: Vec<_> = plan.trainings.iter().map(|it| &it.start).collect();
+        let key = serde_json::to_string(&(&plan.data, starts)).unwrap_or_default();
         if let Some(data) = self.data.get(&key) {
             return Ok(Arc::clone(data));
         }

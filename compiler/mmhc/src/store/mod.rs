@@ -13,7 +13,7 @@ use crate::outcome::{Exit, Failure, Outcome};
 use crate::system;
 use args::{StoreArgs, StoreVerb, TagArgs, Which};
 use mmh_diag::Code;
-use mmh_runtime::audit::{Examined, files_of, find_file};
+use mmh_runtime::audit::{Examined, find_file, inputs_of};
 use mmh_store::{Added, Ancestor, DataFile, Facts, Kept, Store, StoreFailure};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -133,18 +133,15 @@ pub(crate) fn known() -> Option<Store> {
 /// What the store wants to know of a run that ended; none if it did not.
 pub(crate) fn facts(found: &Examined) -> Option<Facts> {
     let (start, end) = (found.start()?, found.end()?);
-    let data = found
-        .plan
-        .iter()
-        .flat_map(|plan| &plan.data)
-        .flat_map(|set| {
-            files_of(&set.source).into_iter().map(|file| DataFile {
-                name: set.name.clone(),
-                path: file.path.clone(),
-                blake3: file.blake3.clone(),
-            })
-        });
-    let parents = start.parent.iter().map(|parent| Ancestor {
+    let data = found.plan.iter().flat_map(inputs_of);
+    let data = data.map(|(name, file)| DataFile {
+        name: name.to_owned(),
+        path: file.path.clone(),
+        blake3: file.blake3.clone(),
+    });
+    let bases = start.bases.iter().filter_map(|base| base.run.as_ref());
+    let parents = start.parent.into_iter().chain(bases);
+    let parents = parents.map(|parent| Ancestor {
         head: parent.head.clone(),
         recipe_hash: parent.recipe_hash.clone(),
         model_hash: parent.model_hash.clone(),

@@ -35,6 +35,9 @@ use std::path::{Path, PathBuf};
 const ELSEWHERE: &[(&str, &str)] = &[
     ("file::exists", "compiler/mmhc/tests/begin.rs"),
     ("file::changed", "compiler/mmhc/tests/cli.rs"),
+    ("weights::format", "compiler/mmhc/tests/weights.rs"),
+    ("weights::missing", "compiler/mmhc/tests/weights.rs"),
+    ("weights::shape", "compiler/mmhc/tests/weights.rs"),
     ("run::log", "tests/run/logs.rs"),
     ("run::edition", "compiler/mmhc/tests/errors/moments.rs"),
     ("store::busy", "runtime/store/tests/store.rs"),

@@ -86,6 +86,46 @@ impl<'a> Again<'a> {
         })
     }
 
+    /// Does the first `steps` steps of one training again and compares every mark, epoch and measurement, as of a trial that
+    /// did not go to its end. One that `diverges` is to stop behind them at a value that is not finite.
+    ///
+    /// Errors: no such training; the device or data fail.
+    pub fn beginning(
+        &self,
+        training: &str,
+        steps: u64,
+        diverges: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Reached, RunFailure> {
+        let mut trainings = self.session.plan().trainings.iter();
+        let training = trainings
+            .find(|it| it.name == training)
+            .ok_or_else(|| RunFailure::Request(format!("there is no training `{training}`")))?;
+        let end = steps + u64::from(diverges);
+        let job = self.session.job(training, end.min(training.steps))?;
+        let mut recorder = Recorder::remember(self.session.trail(training));
+        let ended = train(&job, self.session.start(training)?, &mut recorder, observer);
+        let mut differ = Vec::new();
+        let stopped = match ended {
+            Ok(_) => None,
+            Err(RunFailure::NotFinite(at)) => Some(at.step),
+            Err(failure) => return Err(failure),
+        };
+        if stopped != diverges.then_some(steps) {
+            differ.push(match stopped {
+                Some(at) => format!("`{}` diverges after {at} steps", training.name),
+                None => format!("`{}` does not diverge after {steps} steps", training.name),
+            });
+        }
+        let told = recorder.into_parts().1;
+        self.compare(training, &told, 0..u64::MAX, &mut differ);
+        Ok(Reached {
+            differ,
+            steps: stopped.unwrap_or(end),
+            of: steps,
+        })
+    }
+
     /// Does segments between checkpoints again: the first and the last of each training, and `share` (0 to 1) of the
     /// others, at least one, chosen by `seed`. Then the model and the metrics of the last state.
     ///
@@ -442,6 +482,9 @@ pub fn find_data(plan: &Plan, places: &[PathBuf]) -> Result<Plan, RunFailure> {
             }
         }
     }
+    for file in plan.trainings.iter_mut().filter_map(|it| it.start.as_mut()) {
+        file.path = found.file(file, places)?.display().to_string();
+    }
     Ok(plan)
 }
 
@@ -577,7 +620,7 @@ pub fn replay(
     let seed = seed_of(plan)?;
     let mut progress = match start {
         Some(start) => start,
-        None => Progress::start(training, &seed)?,
+        None => Progress::start(training, &seed, data)?,
     };
     let mut stepper = Stepper::new(training, data, &seed, device)?;
     let mut hashes = Vec::new();

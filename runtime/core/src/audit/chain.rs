@@ -2,13 +2,14 @@
 
 use super::Change;
 use crate::journal::{FIRST, Line, parse};
+use serde::de::DeserializeOwned;
 
 /// Changes that are named at most: one mistake must not fill the screen.
 const MOST: usize = 12;
 
-/// The lines that can be read, and what is wrong with the chain.
-pub(crate) fn follow(bytes: &[u8]) -> (Vec<Line>, Vec<Change>) {
-    let (mut lines, mut wrong) = (Vec::<Line>::new(), Vec::<String>::new());
+/// The lines of the journal `file` that can be read, and what is wrong with the chain.
+pub(crate) fn follow<E: DeserializeOwned>(file: &str, bytes: &[u8]) -> (Vec<Line<E>>, Vec<Change>) {
+    let (mut lines, mut wrong) = (Vec::<Line<E>>::new(), Vec::<String>::new());
     let whole = bytes.last().is_none_or(|last| *last == b'\n');
     let texts: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     for (at, text) in texts.iter().enumerate() {
@@ -36,14 +37,14 @@ pub(crate) fn follow(bytes: &[u8]) -> (Vec<Line>, Vec<Change>) {
     }
     wrong.truncate(MOST);
     let change = |what| Change {
-        file: "journal".to_owned(),
+        file: file.to_owned(),
         what,
     };
     (lines, wrong.into_iter().map(change).collect())
 }
 
 /// What is wrong with the place of a line whose own hash is right.
-fn follows(before: &[Line], line: &Line, place: usize) -> Option<String> {
+fn follows<E>(before: &[Line<E>], line: &Line<E>, place: usize) -> Option<String> {
     let (prev, wanted) = before
         .last()
         .map_or((FIRST, 0), |last| (last.hash.as_str(), last.n + 1));

@@ -274,7 +274,7 @@ impl<'a> Walker<'a> {
     ) -> Result<Self, RunFailure> {
         let progress = match progress {
             Some(progress) => progress,
-            None => Progress::start(training, seed)?,
+            None => Progress::start(training, seed, data)?,
         };
         Ok(Self {
             training,

@@ -20,6 +20,7 @@ pub(crate) fn check(found: &mut Examined) -> Result<(), RunFailure> {
     hashes(found, &given)?;
     plan(found)?;
     lock(found)?;
+    bases(found);
     uses(found, &given);
     match found.end().map(|end| end.files.clone()) {
         Some(left) => {
@@ -175,6 +176,63 @@ fn lock(found: &mut Examined) -> Result<(), RunFailure> {
         );
     }
     Ok(())
+}
+
+/// The journal and `mmh.lock` name the weights of the plan.
+fn bases(found: &mut Examined) {
+    let Some(plan) = found.plan.clone() else {
+        return;
+    };
+    let starts = plan.trainings.iter();
+    let wanted: Vec<(&str, &str, &str)> = starts
+        .filter_map(|training| {
+            let file = training.start.as_ref()?;
+            Some((
+                training.name.as_str(),
+                file.path.as_str(),
+                file.blake3.as_str(),
+            ))
+        })
+        .collect();
+    let told = found.start().map(|start| start.bases.to_vec());
+    let mut told: Vec<(String, String, String)> = told
+        .unwrap_or_default()
+        .into_iter()
+        .map(|base| (base.training, base.path, base.blake3))
+        .collect();
+    let bytes = std::fs::read(found.folder.join("mmh.lock")).unwrap_or_default();
+    let lock: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    let locked = lock.get("weights").and_then(Value::as_array);
+    let mut locked: Vec<(String, String, String)> = locked
+        .into_iter()
+        .flatten()
+        .map(|entry| {
+            let text = |name: &str| {
+                entry
+                    .get(name)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default()
+                    .to_owned()
+            };
+            (text("training"), text("path"), text("blake3"))
+        })
+        .collect();
+    told.sort_unstable();
+    locked.sort_unstable();
+    let mut wanted: Vec<(String, String, String)> = wanted
+        .into_iter()
+        .map(|(training, path, hash)| (training.to_owned(), path.to_owned(), hash.to_owned()))
+        .collect();
+    wanted.sort_unstable();
+    if told != wanted {
+        found.add(
+            "journal",
+            "the base models it names are not those of the plan",
+        );
+    }
+    if locked != wanted {
+        found.add("mmh.lock", "the weights it names are not those of the plan");
+    }
 }
 
 /// Files beside those that the recipe uses would be read by whoever runs it again.

@@ -11,8 +11,10 @@ mod chain;
 pub mod compare;
 mod files;
 mod steps;
+mod study;
 
 pub use again::{Again, Reached, Spot, find_data, find_file, nearest, replay};
+pub use study::{ExaminedStudy, STUDY_JOURNAL, examine_study};
 
 use crate::failure::RunFailure;
 use crate::files::Disk;
@@ -70,6 +72,8 @@ pub struct Start<'a> {
     pub files: &'a BTreeMap<String, String>,
     /// The run before it.
     pub parent: Option<&'a crate::journal::Parent>,
+    /// The models that trainings begin with.
+    pub bases: &'a [crate::journal::Base],
 }
 
 /// The last line of a journal of a run that ended.
@@ -98,15 +102,11 @@ pub fn examine(folder: &Path) -> Result<Examined, RunFailure> {
     let journal = folder.join("journal");
     let bytes = std::fs::read(&journal).map_err(|error| RunFailure::io(&journal, &error))?;
     check_edition(&journal, &bytes)?;
-    let (lines, changes) = chain::follow(&bytes);
+    let (lines, changes) = chain::follow("journal", &bytes);
     let mut found = Examined {
-        folder: folder.to_path_buf(),
         changes,
-        notes: Vec::new(),
         lines,
-        plan: None,
-        marks: 0,
-        files: 0,
+        ..Examined::nothing(folder)
     };
     files::check(&mut found)?;
     steps::check(&mut found)?;
@@ -129,6 +129,19 @@ pub fn verify(folder: &Path) -> Result<Examined, RunFailure> {
 }
 
 impl Examined {
+    /// A folder in which no run is yet.
+    pub fn nothing(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_path_buf(),
+            changes: Vec::new(),
+            notes: Vec::new(),
+            lines: Vec::new(),
+            plan: None,
+            marks: 0,
+            files: 0,
+        }
+    }
+
     /// The first line, if it is the start of a run.
     pub fn start(&self) -> Option<Start<'_>> {
         let Event::Start {
@@ -138,6 +151,7 @@ impl Examined {
             data_hash,
             files,
             parent,
+            bases,
             edition: _,
         } = &self.lines.first()?.entry
         else {
@@ -150,6 +164,7 @@ impl Examined {
             data_hash,
             files,
             parent: parent.as_ref(),
+            bases,
         })
     }
 
@@ -214,6 +229,19 @@ impl Examined {
         names.sort_unstable();
         names
     }
+}
+
+/// Every file that a run reads, beside the name of its data set or training: data, then weights.
+pub fn inputs_of(plan: &Plan) -> Vec<(&str, &FilePlan)> {
+    let data = plan.data.iter().flat_map(|set| {
+        let files = files_of(&set.source).into_iter();
+        files.map(|file| (set.name.as_str(), file))
+    });
+    let weights = plan
+        .trainings
+        .iter()
+        .filter_map(|training| Some((training.name.as_str(), training.start.as_ref()?)));
+    data.chain(weights).collect()
 }
 
 /// The files of a data source, in the plan's order.

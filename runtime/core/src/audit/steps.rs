@@ -346,7 +346,7 @@ fn own_model(found: &Examined, training: &Training) -> Option<String> {
 }
 
 /// The figure that decides.
-fn watched(watch: &Watch, metrics: &Value) -> f64 {
+pub(super) fn watched(watch: &Watch, metrics: &Value) -> f64 {
     let figures = watch.evaluation.metrics.iter();
     let mut numbers = figures.filter_map(|metric| metrics.get(&metric.name)?.as_f64());
     numbers.next().unwrap_or(f64::NAN)

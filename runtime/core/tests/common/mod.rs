@@ -97,6 +97,7 @@ pub(crate) fn plan(folder: &Path) -> Plan {
                 patience: None,
             }),
             checkpoint: 5,
+            start: None,
             predict: vec![predict(8), predict(1)],
         }],
         evaluations: vec![evaluation("final", Part::Test, 12)],
