@@ -153,4 +153,25 @@ pub trait Device: Send + Sync {
 pub trait Executable: Send {
     /// Runs once: reads `state` and `feed`, then writes the updates to `state` (all or none), and gives the results.
     fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError>;
+
+    /// [`Executable::run`], but the device may keep the new state to itself until [`Executable::settle`]: until then `state` is
+    /// that of the last time it was settled, this executable alone goes on from the new one, and nobody else may write `state`.
+    /// `meanwhile` is called once while the device works by itself, or not at all.
+    ///
+    /// On an error the step has not been done: settling gives the state ahead of it.
+    fn advance(
+        &mut self,
+        state: &mut State,
+        feed: &Feed,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Tensor>, RunError> {
+        let _ = meanwhile;
+        self.run(state, feed)
+    }
+
+    /// Brings home what [`Executable::advance`] has kept.
+    fn settle(&mut self, state: &mut State) -> Result<(), RunError> {
+        let _ = state;
+        Ok(())
+    }
 }

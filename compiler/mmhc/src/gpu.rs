@@ -209,8 +209,8 @@ struct Drilled {
     left: Arc<AtomicU64>,
 }
 
-impl Executable for Drilled {
-    fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
+impl Drilled {
+    fn count(&self) {
         let one_less = |left: u64| left.checked_sub(1);
         let is_over = self.trains
             && self
@@ -220,7 +220,27 @@ impl Executable for Drilled {
         if is_over {
             self.gpu.lose();
         }
+    }
+}
+
+impl Executable for Drilled {
+    fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
+        self.count();
         self.inner.run(state, feed)
+    }
+
+    fn advance(
+        &mut self,
+        state: &mut State,
+        feed: &Feed,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Tensor>, RunError> {
+        self.count();
+        self.inner.advance(state, feed, meanwhile)
+    }
+
+    fn settle(&mut self, state: &mut State) -> Result<(), RunError> {
+        self.inner.settle(state)
     }
 }
 

@@ -119,6 +119,23 @@ struct Twice {
 }
 
 impl Executable for Twice {
+    fn advance(
+        &mut self,
+        state: &mut State,
+        feed: &Feed,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Tensor>, RunError> {
+        if !is_drawn(feed.step.cast_unsigned(), self.every) {
+            return self.first.advance(state, feed, meanwhile);
+        }
+        self.first.settle(state)?;
+        self.run(state, feed)
+    }
+
+    fn settle(&mut self, state: &mut State) -> Result<(), RunError> {
+        self.first.settle(state)
+    }
+
     fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
         if !is_drawn(feed.step.cast_unsigned(), self.every) {
             return self.first.run(state, feed);

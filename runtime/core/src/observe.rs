@@ -12,7 +12,12 @@ pub trait Observer {
     fn training(&mut self, _about: &TrainingReport<'_>) {}
     /// A step was done.
     fn step(&mut self, _report: &StepReport) {}
-    /// The state after a step, or ahead of the first.
+    /// Whether [`Observer::state`] is to be called after step `step`, which is the last one if it `ends`. A state that nobody
+    /// reads stays on the device.
+    fn reads_state(&self, _training: &Training, _step: u64, _ends: bool) -> bool {
+        false
+    }
+    /// The state after a step, or ahead of the first, where it was asked for.
     fn state(&mut self, _report: &StateReport<'_>) {}
     /// The watched metric was measured.
     fn watched(&mut self, _report: &WatchReport<'_>) {}

@@ -71,13 +71,10 @@ impl<'a> Prover<'a> {
         self.states
     }
 
-    fn is_due(&self, report: &StateReport<'_>) -> bool {
+    fn is_due(&self, training: &mmh_ir::plan::Training, step: u64, ends: bool) -> bool {
         match &self.steps {
-            Some(range) => range.contains(&report.step),
-            None => {
-                let every = report.training.steps.div_ceil(MOST_STATES).max(1);
-                report.ends || report.step.is_multiple_of(every)
-            }
+            Some(range) => range.contains(&step),
+            None => ends || step.is_multiple_of(training.steps.div_ceil(MOST_STATES).max(1)),
         }
     }
 }
@@ -116,6 +113,10 @@ impl Observer for Prover<'_> {
         self.next.evaluated(name, part, metrics);
     }
 
+    fn reads_state(&self, training: &mmh_ir::plan::Training, step: u64, ends: bool) -> bool {
+        self.is_due(training, step, ends) || self.next.reads_state(training, step, ends)
+    }
+
     fn state(&mut self, report: &StateReport<'_>) {
         let name = &report.training.name;
         if self.states.last().is_none_or(|last| last.training != *name) {
@@ -124,7 +125,7 @@ impl Observer for Prover<'_> {
                 steps: BTreeMap::new(),
             });
         }
-        if self.is_due(report)
+        if self.is_due(report.training, report.step, report.ends)
             && let Some(states) = self.states.last_mut()
         {
             let hash = state_hash(&report.training.state, report.state);

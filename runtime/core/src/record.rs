@@ -82,6 +82,13 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// Whether [`Recorder::mark`] reads the state after `step` steps.
+    pub(crate) fn marks(&self, step: u64, ends: bool) -> bool {
+        self.trail
+            .as_ref()
+            .is_some_and(|trail| trail.is_due(step, ends))
+    }
+
     /// Notes the hash of the state where the plan decides it, and at the end of the training.
     pub(crate) fn mark(
         &mut self,

@@ -16,14 +16,76 @@ use mmh_numerics::random::{Seed, Stream, shuffle};
 /// Runs the steps of a training.
 pub struct Stepper<'a> {
     plan: &'a Training,
+    programs: Vec<(&'a Program, Box<dyn Executable>)>,
+    /// The program that keeps the state, where one does.
+    keeper: Option<usize>,
+    feeder: Feeder<'a>,
+    order_hash: Option<(u64, Hash)>,
+    feed: Fed,
+    /// The step to come whose feed is `spare`, prepared while the device was at work.
+    ahead: Option<Prepared>,
+    spare: Fed,
+}
+
+/// A feed, and the epoch whose keys it holds.
+#[derive(Default)]
+struct Fed {
+    feed: Feed,
+    epoch: Option<u64>,
+}
+
+/// A step that is ready to be done.
+#[derive(Clone)]
+struct Prepared {
+    step: u64,
+    rows: usize,
+    /// The optimisers' powers after it.
+    powers: Powers,
+}
+
+/// Fills feeds.
+struct Feeder<'a> {
+    plan: &'a Training,
     data: &'a Dataset,
     seed: &'a Seed,
-    programs: Vec<(&'a Program, Box<dyn Executable>)>,
     wanted: Vec<bool>,
     epoch: Option<u64>,
     order: Vec<u32>,
-    order_hash: Option<(u64, Hash)>,
-    feed: Feed,
+}
+
+impl Feeder<'_> {
+    /// Fills the feed for the step after `step` steps, ahead of which the optimisers' powers are `before`.
+    fn fill(&mut self, step: u64, before: &Powers, fed: &mut Fed) -> Result<Prepared, RunFailure> {
+        let plan = self.plan;
+        let (epoch, inside) = (step / plan.epoch_steps, step % plan.epoch_steps);
+        if self.epoch != Some(epoch) {
+            self.order = epoch_order(plan, self.data, self.seed, epoch);
+            self.epoch = Some(epoch);
+        }
+        let feed = &mut fed.feed;
+        if fed.epoch != Some(epoch) {
+            fill_feed(feed, plan, self.data, self.seed, epoch);
+            fed.epoch = Some(epoch);
+        }
+        let batch = usize::try_from(plan.batch).unwrap_or(usize::MAX);
+        let rows = self
+            .order
+            .chunks(batch)
+            .nth(inside as usize)
+            .unwrap_or_default();
+        self.data.gather(rows, &self.wanted, &mut feed.columns)?;
+        feed.rows.clear();
+        feed.rows.extend(rows.iter().map(|row| row.cast_signed()));
+        feed.step = (step as u32).cast_signed();
+        let mut powers = before.clone();
+        powers.advance(&plan.groups);
+        feed.scalars = step_scalars(&plan.scalars, &plan.groups, &plan.schedule, step, &powers)?;
+        Ok(Prepared {
+            step,
+            rows: rows.len(),
+            powers,
+        })
+    }
 }
 
 /// The order in which an epoch takes the rows of the training part.
@@ -82,14 +144,20 @@ impl<'a> Stepper<'a> {
         }
         Ok(Self {
             plan,
-            data,
-            seed,
             programs,
-            wanted,
-            epoch: None,
-            order: Vec::new(),
+            keeper: None,
+            feeder: Feeder {
+                plan,
+                data,
+                seed,
+                wanted,
+                epoch: None,
+                order: Vec::new(),
+            },
             order_hash: None,
-            feed: Feed::default(),
+            feed: Fed::default(),
+            ahead: None,
+            spare: Fed::default(),
         })
     }
 
@@ -104,59 +172,44 @@ impl<'a> Stepper<'a> {
         {
             return hash;
         }
-        let hash = match self.epoch == Some(epoch) {
-            true => order_hash(&self.order),
-            false => order_hash(&epoch_order(self.plan, self.data, self.seed, epoch)),
+        let feeder = &self.feeder;
+        let hash = match feeder.epoch == Some(epoch) {
+            true => order_hash(&feeder.order),
+            false => order_hash(&epoch_order(self.plan, feeder.data, feeder.seed, epoch)),
         };
         self.order_hash = Some((epoch, hash));
         hash
     }
 
-    /// Fills the feed for the next step; gives the number of rows and the optimisers' powers after it.
-    fn prepare(&mut self, progress: &Progress) -> Result<(usize, Powers), RunFailure> {
-        let plan = self.plan;
-        let (epoch, inside) = (
-            progress.step / plan.epoch_steps,
-            progress.step % plan.epoch_steps,
-        );
-        if self.epoch != Some(epoch) {
-            self.order = epoch_order(plan, self.data, self.seed, epoch);
-            fill_feed(&mut self.feed, plan, self.data, self.seed, epoch);
-            self.epoch = Some(epoch);
+    /// Fills the feed for the next step.
+    fn prepare(&mut self, progress: &Progress) -> Result<Prepared, RunFailure> {
+        if let Some(ahead) = self.ahead.take()
+            && ahead.step == progress.step
+        {
+            std::mem::swap(&mut self.feed, &mut self.spare);
+            return Ok(ahead);
         }
-        let batch = usize::try_from(plan.batch).unwrap_or(usize::MAX);
-        let rows = self
-            .order
-            .chunks(batch)
-            .nth(inside as usize)
-            .unwrap_or_default();
-        self.data
-            .gather(rows, &self.wanted, &mut self.feed.columns)?;
-        self.feed.rows.clear();
-        self.feed
-            .rows
-            .extend(rows.iter().map(|row| row.cast_signed()));
-        self.feed.step = (progress.step as u32).cast_signed();
-        let mut powers = progress.powers.clone();
-        powers.advance(&plan.groups);
-        self.feed.scalars = step_scalars(
-            &plan.scalars,
-            &plan.groups,
-            &plan.schedule,
-            progress.step,
-            &powers,
-        )?;
-        Ok((rows.len(), powers))
+        self.feeder
+            .fill(progress.step, &progress.powers, &mut self.feed)
+    }
+
+    /// The place of the program for so many rows.
+    fn program_for(&self, rows: usize) -> Result<usize, RunFailure> {
+        self.programs
+            .iter()
+            .position(|(program, _)| program.batch == rows as u64)
+            .ok_or_else(|| no_program(&self.plan.name, rows))
     }
 
     /// The program of the next step of `progress`, and what it is fed with.
     pub(crate) fn next(&mut self, progress: &Progress) -> Result<(&'a Program, &Feed), RunFailure> {
-        let (rows, _) = self.prepare(progress)?;
-        let mut programs = self.programs.iter();
-        let (program, _) = programs
-            .find(|(program, _)| program.batch == rows as u64)
+        let rows = self.prepare(progress)?.rows;
+        let place = self.program_for(rows)?;
+        let (program, _) = self
+            .programs
+            .get(place)
             .ok_or_else(|| no_program(&self.plan.name, rows))?;
-        Ok((program, &self.feed))
+        Ok((program, &self.feed.feed))
     }
 
     /// Does the next step of `progress` and gives the loss and the number of rows. On an error `progress` is as it was.
@@ -165,16 +218,51 @@ impl<'a> Stepper<'a> {
         progress: &mut Progress,
         diagnose: Option<&dyn Diagnose>,
     ) -> Result<(Option<f32>, usize), RunFailure> {
-        let (rows, powers) = self.prepare(progress)?;
-        let plan = self.plan;
+        let done = self.advance(progress, diagnose)?;
+        self.settle(progress)?;
+        Ok(done)
+    }
+
+    /// [`Stepper::run`], but the state may stay on the device until [`Stepper::settle`].
+    pub(crate) fn advance(
+        &mut self,
+        progress: &mut Progress,
+        diagnose: Option<&dyn Diagnose>,
+    ) -> Result<(Option<f32>, usize), RunFailure> {
+        let Prepared { rows, powers, .. } = self.prepare(progress)?;
+        let (plan, place) = (self.plan, self.program_for(rows)?);
+        if self.keeper.is_some_and(|keeper| keeper != place) {
+            self.settle(progress)?;
+        }
+        let (feeder, spare, ahead) = (&mut self.feeder, &mut self.spare, &mut self.ahead);
+        let next = progress.step + 1;
+        // A step of another epoch, and what went wrong, is left to when it comes.
+        let is_near = next < plan.steps && !next.is_multiple_of(plan.epoch_steps);
+        let mut meanwhile = || {
+            if is_near {
+                *ahead = feeder.fill(next, &powers, spare).ok();
+            }
+        };
         let (program, loaded) = self
             .programs
-            .iter_mut()
-            .find(|(program, _)| program.batch == rows as u64)
+            .get_mut(place)
             .ok_or_else(|| no_program(&plan.name, rows))?;
-        let results = match loaded.run(&mut progress.state, &self.feed) {
+        self.keeper = Some(place);
+        let results = match loaded.advance(&mut progress.state, &self.feed.feed, &mut meanwhile) {
             Ok(results) => results,
-            Err(error) => return Err(failed(plan, program, progress, &self.feed, error, diagnose)),
+            Err(error) => {
+                let program = *program;
+                // Whoever looks for the cause looks at the state ahead of the step.
+                self.settle(progress)?;
+                return Err(failed(
+                    plan,
+                    program,
+                    progress,
+                    &self.feed.feed,
+                    error,
+                    diagnose,
+                ));
+            }
         };
         let loss = program
             .results
@@ -184,6 +272,20 @@ impl<'a> Stepper<'a> {
         progress.powers = powers;
         progress.step += 1;
         Ok((loss, rows))
+    }
+
+    /// Brings the state home, if a device has kept it.
+    pub(crate) fn settle(&mut self, progress: &mut Progress) -> Result<(), RunFailure> {
+        let Some(keeper) = self.keeper.take() else {
+            return Ok(());
+        };
+        match self.programs.get_mut(keeper) {
+            Some((_, loaded)) => loaded.settle(&mut progress.state).map_err(|error| {
+                let place = format!("`{}`, step {}", self.plan.name, progress.step);
+                RunFailure::device(error, &place)
+            }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -95,8 +95,10 @@ pub fn train(
     let mut saved = (progress.step > 0).then_some(progress.step);
     report_state(plan, &progress, job.end, observer);
     recorder.mark(plan, &progress, &mut stepper, false)?;
+    // From here on the state may be on the device: it is settled ahead of all that reads it.
     while !progress.is_done(job.end) {
         if job.cancel.load(Ordering::Relaxed) {
+            stepper.settle(&mut progress)?;
             recorder.save(plan, &progress, observer)?;
             observer.recorded(name, recorder.spent());
             return Err(RunFailure::Interrupted {
@@ -104,12 +106,18 @@ pub fn train(
             });
         }
         let (loss, rows) = stepper
-            .run(&mut progress, job.diagnose)
+            .advance(&mut progress, job.diagnose)
             .inspect_err(|failure| {
                 // The failure itself is what the user must see, even where it cannot be written down.
                 let _ = note_failure(recorder, plan, failure);
             })?;
         rows_done += rows;
+        let (ends, due) = (progress.is_done(job.end), watch.is_due(progress.step));
+        let saves = recorder.is_due(saved_every, progress.step);
+        let is_read = observer.reads_state(plan, progress.step, ends);
+        if ends || due || saves || is_read || recorder.marks(progress.step, ends) {
+            stepper.settle(&mut progress)?;
+        }
         observer.step(&StepReport {
             step: progress.step,
             total,
@@ -120,11 +128,11 @@ pub fn train(
         });
         report_state(plan, &progress, job.end, observer);
         note_epoch(plan, &mut progress, loss, &mut stepper, recorder)?;
-        if watch.is_due(progress.step) {
+        if due {
             watch.measure(plan, &mut progress, recorder, observer)?;
         }
         recorder.mark(plan, &progress, &mut stepper, progress.is_done(job.end))?;
-        if recorder.is_due(saved_every, progress.step) {
+        if saves {
             recorder.save(plan, &progress, observer)?;
             saved = Some(progress.step);
         }
@@ -145,6 +153,9 @@ pub fn train(
 }
 
 fn report_state(plan: &Training, progress: &Progress, end: u64, observer: &mut dyn Observer) {
+    if !observer.reads_state(plan, progress.step, progress.is_done(end)) {
+        return;
+    }
     observer.state(&StateReport {
         training: plan,
         step: progress.step,

@@ -4,7 +4,8 @@
 
 use crate::check::{self, Failed, Form, load};
 use crate::core::Core;
-use crate::rungs::{Fault, Operation, Rungs, Way};
+use crate::rungs::{Fault, Keep, Operation, Rungs, Way};
+use crate::spirv;
 use mmh_ir::DType;
 use mmh_lower::kernel::{Instr, Kernel, Kind, Mode, Pattern, Recorder, Reg, Store};
 use mmh_lower::schedule::{Arg, KernelId, Loop, ReduceStep};
@@ -344,10 +345,24 @@ fn products(core: &Core) -> Result<(), Failed> {
     check::long_product(core, 4)?;
     for form in [Form::Contract, Form::Conv, Form::Weight] {
         for each in [1, 2, 4] {
-            check::product(core, each, 0, form)?;
+            check::product(core, each, 0, form, false)?;
         }
     }
     Ok(())
+}
+
+/// Finds the rungs on which a device gives the right bits, and opens it on them: with expressions marked where the driver takes
+/// SPIR-V, else hidden.
+///
+/// # Errors
+/// Why the device is refused: the operation, and the vector.
+pub(crate) fn best(adapter: &wgpu::Adapter, fault: Option<Fault>) -> Result<Core, String> {
+    let start = Rungs::all(Way::Native);
+    match spirv::offered(adapter) {
+        None => admit(adapter, fault, start, true),
+        Some(_) => admit(adapter, fault, start.kept(Keep::Marked), true)
+            .or_else(|_| admit(adapter, fault, start, true)),
+    }
 }
 
 /// Finds the rungs on which a device gives the right bits, from `start` down, and opens it on them. `thorough`: functions
@@ -396,9 +411,4 @@ fn confirmed(core: Core, thorough: bool) -> Result<Core, String> {
         products(&core).map_err(|failed| failed.to_string())?;
     }
     Ok(core)
-}
-
-/// The first rungs to try.
-pub(crate) fn first() -> Rungs {
-    Rungs::all(Way::Native)
 }

@@ -97,7 +97,7 @@ pub(crate) fn run(
     for (at, words) in contents {
         core.write(&tape, *at, words);
     }
-    core.run(&tape, &[read])
+    core.run(&tape, &[read], &mut || ())
 }
 
 /// Checks all shaders of a schedule that were not compiled before.
@@ -107,6 +107,7 @@ pub(crate) fn all(core: &Core, schedule: &Schedule) -> Result<(), String> {
         format!("the device computes other bits, and is not used: {failed} in the step {step}")
     };
     for (at, step) in schedule.steps.iter().enumerate() {
+        let beyond = contract::is_beyond(step);
         let outcome = match step {
             Step::Map(s) => {
                 let kernel = &schedule.kernels[s.kernel.0 as usize];
@@ -118,10 +119,12 @@ pub(crate) fn all(core: &Core, schedule: &Schedule) -> Result<(), String> {
             }
             Step::Contract(s) => {
                 let each = contract::per_thread(&s.size, s.batch.iter().product());
-                product(core, each, s.batch.len(), Form::Contract)
+                product(core, each, s.batch.len(), Form::Contract, beyond)
             }
-            Step::Conv(s) => product(core, contract::of_conv(s), 0, Form::Conv),
-            Step::ConvWeight(s) => product(core, contract::of_conv_weight(s), 0, Form::Weight),
+            Step::Conv(s) => product(core, contract::of_conv(s), 0, Form::Conv, beyond),
+            Step::ConvWeight(s) => {
+                product(core, contract::of_conv_weight(s), 0, Form::Weight, beyond)
+            }
             Step::ArgMax(s) => others::arg_max(core, s),
             Step::Gather(s) => others::gather(core, s),
             Step::Scatter(s) => others::scatter(core, s),
@@ -282,7 +285,7 @@ pub(crate) fn reduce(core: &Core, kernel: &Kernel, step: &ReduceStep) -> Result<
         for (n, words) in operands.iter().enumerate() {
             core.write(&tape, HEAD + n * length, words);
         }
-        let found = core.run(&tape, &[read])?;
+        let found = core.run(&tape, &[read], &mut || ())?;
         if let Some(mismatch) = misfolded(kernel, &small, last, &operands, &found) {
             shaders.iter().for_each(|s| core.forget(s));
             return Err(Failed::Bits(Box::new(mismatch)));
@@ -376,13 +379,21 @@ const PICTURE: [Spatial; 2] = [
 const OPERAND: usize = 16_384;
 
 /// A small product in the shape of a thread that makes `each` by `each` results.
-pub(crate) fn product(core: &Core, each: usize, batch: usize, form: Form) -> Result<(), Failed> {
-    product_of(core, each, batch, form, [19, 21, 700])
+pub(crate) fn product(
+    core: &Core,
+    each: usize,
+    batch: usize,
+    form: Form,
+    beyond: bool,
+) -> Result<(), Failed> {
+    // The shader of longer chains gives the same on a short one.
+    let partial = beyond.then_some(HEAD + 3 * OPERAND);
+    product_of(core, each, batch, form, [19, 21, 700], partial)
 }
 
 /// The longest chain of one dispatch: what a driver that ends loops early cannot do. Its shader is looked at again by [`product`].
 pub(crate) fn long_product(core: &Core, each: usize) -> Result<(), Failed> {
-    product_of(core, each, 0, Form::Contract, [1, 1, contract::REACH])
+    product_of(core, each, 0, Form::Contract, [1, 1, contract::REACH], None)
 }
 
 fn product_of(
@@ -391,6 +402,7 @@ fn product_of(
     batch: usize,
     form: Form,
     [m, n, k]: [usize; 3],
+    partial: Option<usize>,
 ) -> Result<(), Failed> {
     let words = Words(vec![HEAD, HEAD + OPERAND, HEAD + 2 * OPERAND]);
     let arg = |buffer: u32, inner: &[isize], lead: isize| Arg {
@@ -412,7 +424,7 @@ fn product_of(
                 c: arg(2, &[n as isize, 1], 0),
                 absent: Absent::Nothing,
             };
-            contract::contract(&words, &step, Some(each), 0)
+            contract::contract(&words, &step, Some(each), partial)
         }
         Form::Conv => {
             let step = ConvStep {
@@ -423,7 +435,7 @@ fn product_of(
                 w: arg(1, &[(c * o) as isize, o as isize, 1], 0),
                 y: BufferId(2),
             };
-            contract::conv(&words, &step, Some(each), 0)
+            contract::conv(&words, &step, Some(each), partial)
         }
         Form::Weight => {
             let step = ConvWeightStep {
@@ -434,7 +446,7 @@ fn product_of(
                 g: BufferId(1),
                 dw: BufferId(2),
             };
-            contract::conv_weight(&words, &step, Some(each), 0)
+            contract::conv_weight(&words, &step, Some(each), partial)
         }
     };
     let Some(launch) = launches.pop().filter(|it| !core.knows(&it.source)) else {
@@ -472,7 +484,7 @@ fn product_of(
         count: wanted.len(),
     };
     let contents = [(HEAD, a), (HEAD + OPERAND, b)];
-    let found = run(core, &[launch], HEAD + 3 * OPERAND, &contents, read)?;
+    let found = run(core, &[launch], HEAD + 4 * OPERAND, &contents, read)?;
     let is_long = k == contract::REACH;
     match found.iter().zip(&wanted).position(|(f, w)| f != w) {
         None => {

@@ -20,6 +20,11 @@ const _: () = assert!(K_BLOCK.is_multiple_of(DEEP) && K_GROUP.is_multiple_of(K_B
 pub(crate) const REACH: usize = 16_384;
 const _: () = assert!(REACH.is_multiple_of(K_BLOCK) && K_GROUP.is_multiple_of(REACH));
 
+/// Whether the chains of a step go beyond a group.
+pub(crate) fn is_beyond(step: &Step) -> bool {
+    partial_words(step) > 0
+}
+
 /// Words that the dispatches of a product leave to each other, beside its result.
 pub(crate) fn partial_words(step: &Step) -> usize {
     let of = |size: [usize; 3], batch: usize| match size[2] > K_GROUP {
@@ -55,7 +60,7 @@ pub(crate) fn contract(
     words: &Words,
     step: &ContractStep,
     each: Option<usize>,
-    partial: usize,
+    partial: Option<usize>,
 ) -> Vec<Launch> {
     let mut b = Builder::new();
     let depth = step.batch.len();
@@ -171,7 +176,7 @@ pub(crate) fn conv(
     words: &Words,
     step: &ConvStep,
     each: Option<usize>,
-    partial: usize,
+    partial: Option<usize>,
 ) -> Vec<Launch> {
     let mut b = Builder::new();
     let [c, n] = step.channels;
@@ -204,7 +209,7 @@ pub(crate) fn conv_weight(
     words: &Words,
     step: &ConvWeightStep,
     each: Option<usize>,
-    partial: usize,
+    partial: Option<usize>,
 ) -> Vec<Launch> {
     let mut b = Builder::new();
     let [c, n] = step.channels;
@@ -244,7 +249,7 @@ pub(crate) fn per_thread(size: &[usize; 3], batch: usize) -> usize {
 }
 
 /// A dispatch for each [`REACH`] of the chain.
-fn in_reach(each: Option<usize>, partial: usize, product: Product) -> Vec<Launch> {
+fn in_reach(each: Option<usize>, partial: Option<usize>, product: Product) -> Vec<Launch> {
     let k = product.size[2];
     (0..k.max(1))
         .step_by(REACH)
@@ -253,8 +258,8 @@ fn in_reach(each: Option<usize>, partial: usize, product: Product) -> Vec<Launch
 }
 
 /// The product from `from` on, as far as a dispatch reaches. What comes in between is left where the result will be (the
-/// sum of the group at hand) and, of chains beyond a group, from word `partial` on (the sum of the groups before).
-fn tiled(each: Option<usize>, partial: usize, from: usize, product: Product) -> Launch {
+/// sum of the group at hand) and, with `partial`, from that word on (the sum of the groups before): so for chains beyond a group.
+fn tiled(each: Option<usize>, partial: Option<usize>, from: usize, product: Product) -> Launch {
     let Product {
         builder: mut b,
         size,
@@ -271,12 +276,8 @@ fn tiled(each: Option<usize>, partial: usize, from: usize, product: Product) -> 
     let (m, n, k_size) = (b.size(m), b.size(n), b.size(k));
     let (p_down, p_across) = (b.size(down), b.size(across));
     let (k_from, k_to) = (b.size(from), b.size(k.min(from + REACH)));
-    let groups = k > K_GROUP;
-    let partial = if groups {
-        b.size(partial)
-    } else {
-        String::new()
-    };
+    let groups = partial.is_some();
+    let partial = partial.map_or(String::new(), |at| b.size(at));
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -290,9 +291,9 @@ fn tiled(each: Option<usize>, partial: usize, from: usize, product: Product) -> 
     for (i, j) in &cells {
         let _ = writeln!(
             text,
-            "var acc{i}{j} = 0.0; var sum{i}{j} = 0.0;{}",
+            "var acc{i}{j} = zero_(); var sum{i}{j} = zero_();{}",
             if groups {
-                format!(" var all{i}{j} = 0.0;")
+                format!(" var all{i}{j} = zero_();")
             } else {
                 String::new()
             }
@@ -351,7 +352,7 @@ fn tiled(each: Option<usize>, partial: usize, from: usize, product: Product) -> 
     text += &finish(&cells, &k_size, groups);
     text += "}\n";
     for (i, j) in &cells {
-        text += &kept(*i, *j, &format!("put_f({out}, add_(sum{i}{j}, 0.0));"));
+        text += &kept(*i, *j, &format!("put_f({out}, add_(sum{i}{j}, zero_()));"));
     }
     text += "}\n";
     let source = format!(
@@ -423,7 +424,7 @@ fn add_block(cells: &[(usize, usize)], is_first: &str) -> String {
 fn flush(cells: &[(usize, usize)], at: &str, groups: bool) -> String {
     let mut out = add_block(cells, &format!("{at} % {K_GROUP}u == {K_BLOCK}u"));
     for (i, j) in cells {
-        let _ = writeln!(out, "acc{i}{j} = 0.0;");
+        let _ = writeln!(out, "acc{i}{j} = zero_();");
     }
     if groups {
         let _ = writeln!(

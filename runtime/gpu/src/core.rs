@@ -1,7 +1,8 @@
 //! An open device: pipelines by their text, memory, and the carrying out of dispatches.
 
 use crate::builder::Launch;
-use crate::rungs::{Fault, Rungs, prelude};
+use crate::rungs::{Fault, Keep, Rungs, prelude};
+use crate::spirv::{self, Exact};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +10,7 @@ use wgpu::{
     BindGroup, BindGroupDescriptor, BindGroupEntry, BindGroupLayout, BindGroupLayoutDescriptor,
     BindGroupLayoutEntry, BindingResource, BindingType, Buffer, BufferBinding, BufferBindingType,
     BufferDescriptor, BufferUsages, ComputePipeline, ComputePipelineDescriptor, PipelineLayout,
-    PipelineLayoutDescriptor, ShaderModuleDescriptor, ShaderSource, ShaderStages,
+    PipelineLayoutDescriptor, ShaderModule, ShaderModuleDescriptor, ShaderSource, ShaderStages,
 };
 
 /// Workgroups along a side of a grid at most, on every device.
@@ -24,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) rungs: Rungs,
     pub(crate) fault: Option<Fault>,
     prelude: String,
+    /// Shaders are handed over as SPIR-V with these options, where expressions are marked.
+    exact: Option<Exact>,
     pipelines: Mutex<BTreeMap<String, ComputePipeline>>,
     /// The first thing that went wrong and was not asked for.
     said: Arc<Mutex<Option<String>>>,
@@ -61,11 +64,17 @@ impl Core {
         rungs: Rungs,
         fault: Option<Fault>,
     ) -> Result<Self, String> {
-        let features = if rungs.needs_doubles() {
-            wgpu::Features::SHADER_F64 | wgpu::Features::SHADER_INT64
-        } else {
-            wgpu::Features::empty()
-        };
+        let mut features = wgpu::Features::empty();
+        if rungs.needs_doubles() {
+            features |= wgpu::Features::SHADER_F64 | wgpu::Features::SHADER_INT64;
+        }
+        let mut exact = None;
+        if rungs.keep() == Keep::Marked {
+            let modes = spirv::offered(adapter).ok_or("the driver takes no SPIR-V")?;
+            let doubles = rungs.needs_doubles();
+            exact = Some(Exact { doubles, modes });
+            features |= wgpu::Features::PASSTHROUGH_SHADERS;
+        }
         let descriptor = wgpu::DeviceDescriptor {
             required_features: features,
             required_limits: adapter.limits(),
@@ -110,6 +119,7 @@ impl Core {
             rungs,
             fault,
             prelude: prelude(&rungs, fault),
+            exact,
             pipelines: Mutex::default(),
             said,
             lost,
@@ -154,10 +164,7 @@ impl Core {
             return Ok(pipeline.clone());
         }
         let text = format!("{}{source}", self.prelude);
-        let module = self.device.create_shader_module(ShaderModuleDescriptor {
-            label: None,
-            source: ShaderSource::Wgsl(text.into()),
-        });
+        let module = self.module(text)?;
         let pipeline = self
             .device
             .create_compute_pipeline(&ComputePipelineDescriptor {
@@ -174,6 +181,31 @@ impl Core {
         self.verdict()?;
         lock(&self.pipelines).insert(source.to_string(), pipeline.clone());
         Ok(pipeline)
+    }
+
+    /// The compiled text, by the way that was found to hold.
+    #[allow(unsafe_code, reason = "wgpu cannot say NoContraction")]
+    fn module(&self, text: String) -> Result<ShaderModule, String> {
+        let Some(exact) = self.exact else {
+            return Ok(self.device.create_shader_module(ShaderModuleDescriptor {
+                label: None,
+                source: ShaderSource::Wgsl(text.into()),
+            }));
+        };
+        let words = spirv::module(&text, exact)?;
+        let descriptor = wgpu::ShaderModuleDescriptorPassthrough {
+            entry_points: vec![wgpu::PassthroughShaderEntryPoint {
+                name: "main".into(),
+                workgroup_size: (0, 0, 0),
+            }]
+            .into(),
+            spirv: Some(words.into()),
+            ..Default::default()
+        };
+        // SAFETY: the module was made from a text of this crate that was validated as WGSL, with bounds checks, and differs from
+        // what wgpu itself would make of it by decorations, execution modes that the driver offers, and the checks of divisors and of
+        // loops, whose ends and divisors are sizes that the host has set (`builder`, `contract`).
+        Ok(unsafe { self.device.create_shader_module_passthrough(descriptor) })
     }
 
     /// Prepares dispatches over `words` words of memory, of which `read` words at most are read back; those from `gated` on
@@ -270,8 +302,14 @@ impl Core {
         }
     }
 
-    /// One submission: all dispatches, then `read` copied back, one stretch behind the other.
-    pub(crate) fn run(&self, tape: &Tape, read: &[Stretch]) -> Result<Vec<u32>, String> {
+    /// One submission: all dispatches, then `read` copied back, one stretch behind the other. `meanwhile` is called while the
+    /// device is at work.
+    pub(crate) fn run(
+        &self,
+        tape: &Tape,
+        read: &[Stretch],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<u32>, String> {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         {
             let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -281,6 +319,22 @@ impl Core {
                 pass.dispatch_workgroups(step.grid[0], step.grid[1], 1);
             }
         }
+        self.submitted(encoder, tape, read, meanwhile)
+    }
+
+    /// `read` copied back, one stretch behind the other.
+    pub(crate) fn read(&self, tape: &Tape, read: &[Stretch]) -> Result<Vec<u32>, String> {
+        let encoder = self.device.create_command_encoder(&Default::default());
+        self.submitted(encoder, tape, read, &mut || ())
+    }
+
+    fn submitted(
+        &self,
+        mut encoder: wgpu::CommandEncoder,
+        tape: &Tape,
+        read: &[Stretch],
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<u32>, String> {
         let mut at = 0;
         for stretch in read.iter().filter(|s| s.count > 0) {
             let (from, count) = ((stretch.from * 4) as u64, (stretch.count * 4) as u64);
@@ -297,6 +351,7 @@ impl Core {
             .map_async(wgpu::MapMode::Read, 0..at, move |result| {
                 let _ = sender.send(result);
             });
+        meanwhile();
         self.device
             .poll(wgpu::PollType::wait_indefinitely())
             .map_err(|e| e.to_string())?;

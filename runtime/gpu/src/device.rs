@@ -4,7 +4,8 @@ use crate::admit;
 use crate::core::Core;
 use crate::executor::Loaded;
 use crate::measure;
-use crate::rungs::{Fault, Rungs, Way};
+use crate::rungs::{Fault, Keep, Rungs, Way};
+use crate::spirv;
 use mmh_ir::device::{Device, Executable, RunError};
 use mmh_ir::plan::{Program, StateDecl};
 use std::sync::Arc;
@@ -64,12 +65,17 @@ impl Adapter {
         )
     }
 
+    /// Whether its driver takes SPIR-V, in which expressions can be marked.
+    pub fn takes_marks(&self) -> bool {
+        spirv::offered(&self.adapter).is_some()
+    }
+
     /// Tests the device from the first rung down.
     ///
     /// # Errors
     /// Why it is refused: what it computed, from which bits.
     pub fn admit(&self) -> Result<Gpu, String> {
-        admit::admit(&self.adapter, None, admit::first(), true).map(|core| self.gpu(core))
+        admit::best(&self.adapter, None).map(|core| self.gpu(core))
     }
 
     /// Opens the device on rungs that an earlier admission of this very device, driver and version found
@@ -81,12 +87,14 @@ impl Adapter {
         Core::open(&self.adapter, rungs, None).map(|core| self.gpu(core))
     }
 
-    /// The rungs on which operations, expressions and sums hold when every operation starts on one way: a test of the ways.
+    /// The rungs on which operations, expressions and sums hold when every operation starts on one way, with expressions kept in
+    /// another: a test of the ways.
     ///
     /// # Errors
     /// What does not hold.
-    pub fn try_way(&self, way: Way) -> Result<Rungs, String> {
-        admit::admit(&self.adapter, None, Rungs::all(way), false).map(|core| core.rungs)
+    pub fn try_way(&self, way: Way, keep: Keep) -> Result<Rungs, String> {
+        let start = Rungs::all(way).kept(keep);
+        admit::admit(&self.adapter, None, start, false).map(|core| core.rungs)
     }
 
     /// Admission of the device with a mistake put into it: a test of admission.
@@ -94,7 +102,7 @@ impl Adapter {
     /// # Errors
     /// Why the device is refused, which it should be.
     pub fn admit_faulty(&self, fault: Fault) -> Result<Rungs, String> {
-        admit::admit(&self.adapter, Some(fault), admit::first(), true).map(|core| core.rungs)
+        admit::best(&self.adapter, Some(fault)).map(|core| core.rungs)
     }
 
     fn gpu(&self, core: Core) -> Gpu {

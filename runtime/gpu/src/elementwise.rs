@@ -111,19 +111,19 @@ pub(crate) fn scatter(words: &Words, step: &ScatterStep) -> Launch {
     let block = mmh_numerics::contract::K_BLOCK;
     b.line(format!(
         "let row = flat / {across}; let column = flat % {across};\n\
-         var total = 0.0; var sum = 0.0; var acc = 0.0;\n\
+         var total = zero_(); var sum = zero_(); var acc = zero_();\n\
          for (var k = 0u; k < {positions}; k = k + 1u) {{\n\
          if (k > 0u && k % {block}u == 0u) {{\n\
          if (k % {group}u == {block}u) {{ sum = acc; }} else {{ sum = add_(sum, acc); }}\n\
-         acc = 0.0;\n\
-         if (k % {group}u == 0u) {{ if (k == {group}u) {{ total = sum; }} else {{ total = add_(total, sum); }} sum = 0.0; }}\n\
+         acc = zero_();\n\
+         if (k % {group}u == 0u) {{ if (k == {group}u) {{ total = sum; }} else {{ total = add_(total, sum); }} sum = zero_(); }}\n\
          }}\n\
          if (mem[{index} + k] == row) {{ acc = add_(acc, load_f({g} + k * {across} + column)); }}\n\
          }}\n\
          let last = ({positions} - 1u) % {group}u;\n\
          if (last < {block}u) {{ sum = acc; }} else {{ sum = add_(sum, acc); }}\n\
          if ({positions} > {group}u) {{ sum = add_(total, sum); }}\n\
-         put_f({out} + flat, add_(sum, 0.0));"
+         put_f({out} + flat, add_(sum, zero_()));"
     ));
     b.by_threads(rows * width)
 }
@@ -182,7 +182,7 @@ pub(crate) fn sample(words: &Words, step: &SampleStep) -> Launch {
     );
     for (r, c) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         b.line(format!(
-            "var v{r}{c} = 0.0;\n\
+            "var v{r}{c} = zero_();\n\
              if (r{r} >= 0 && r{r} < {height} && c{c} >= 0 && c{c} < {width}) {{\n\
              v{r}{c} = load_f(image + bitcast<u32>(r{r}) * {down} + bitcast<u32>(c{c}) * {across});\n}}"
         ));

@@ -1,4 +1,4 @@
-//! Programs on the device: one submission a step, all of its memory in one piece, state read back when it has changed.
+//! Programs on the device: one submission a step, all of its memory in one piece, state read back when it is asked for.
 
 use crate::builder::{Launch, Words};
 use crate::check;
@@ -107,7 +107,7 @@ fn of_step(
 ) -> Vec<Launch> {
     let words = &layout.words;
     let kernel = |id: mmh_lower::schedule::KernelId| &schedule.kernels[id.0 as usize];
-    let partial = layout.partial;
+    let partial = contract::is_beyond(step).then_some(layout.partial);
     match step {
         Step::Contract(s) => return contract::contract(words, s, None, partial),
         Step::Conv(s) => return contract::conv(words, s, None, partial),
@@ -161,10 +161,12 @@ pub(crate) struct Loaded {
     schedule: Schedule,
     layout: Layout,
     tape: Tape,
-    /// Flags, state, results.
+    /// Flags, results.
     read: Vec<Stretch>,
-    /// State as it stands in the device's memory.
+    /// State as it stands in the device's memory, unless it has gone on there.
     held: Vec<Tensor>,
+    /// Whether the device's memory holds the state of steps that have not been brought home.
+    ahead: bool,
 }
 
 impl Loaded {
@@ -183,9 +185,6 @@ impl Loaded {
             count: GUARDS + schedule.guards.len(),
         };
         let mut read = vec![flags];
-        // State is read back only where the program writes it.
-        let writes = schedule.commit < schedule.steps.len();
-        read.extend(layout.state.iter().filter(|_| writes).map(|(_, s)| *s));
         read.extend(schedule.results.iter().map(|output| Stretch {
             from: layout.words.0[output.view.buffer.index()],
             count: schedule.buffers[output.view.buffer.index()].elements,
@@ -195,7 +194,7 @@ impl Loaded {
                 &launches,
                 gated,
                 layout.total,
-                read.iter().map(|s| s.count).sum(),
+                words_in(&read).max(layout.state.iter().map(|(_, s)| s.count).sum()),
             )
             .map_err(RunError::Device)?;
         Ok(Self {
@@ -205,7 +204,13 @@ impl Loaded {
             tape,
             read,
             held: Vec::new(),
+            ahead: false,
         })
+    }
+
+    /// Whether steps change the state.
+    fn writes(&self) -> bool {
+        self.schedule.commit < self.schedule.steps.len()
     }
 
     /// Brings what has changed since the last run into the device's memory.
@@ -217,6 +222,8 @@ impl Loaded {
                 continue;
             };
             let words = match input {
+                // What the device holds is newer.
+                Input::State(_) if self.ahead => continue,
                 Input::State(n) => {
                     let slot = state.slots.get(n as usize);
                     if same_bits(slot, self.held.get(n as usize)) {
@@ -273,39 +280,63 @@ impl Loaded {
 
 impl Executable for Loaded {
     fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
+        let results = self.advance(state, feed, &mut || ())?;
+        self.settle(state)?;
+        Ok(results)
+    }
+
+    /// One submission; flags and results come back, the state stays.
+    fn advance(
+        &mut self,
+        state: &mut State,
+        feed: &Feed,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Tensor>, RunError> {
         self.feed(state, feed)?;
+        if !self.ahead {
+            self.held.clone_from(&state.slots);
+        }
         let words = self
             .core
-            .run(&self.tape, &self.read)
+            .run(&self.tape, &self.read, meanwhile)
             .map_err(RunError::Device)?;
         let (flags, mut rest) = words.split_at(self.read[0].count);
-        if let Err(error) = self.verdict(flags) {
-            // Nothing was committed, but what is held may be what was written just now.
-            self.held = Vec::new();
-            return Err(error);
-        }
-        if self.schedule.commit < self.schedule.steps.len() {
-            for (slot, stretch) in &self.layout.state {
-                let (own, others) = rest.split_at(stretch.count);
-                let dtype = state.slots[*slot].dtype();
-                state.slots[*slot] = tensor(dtype, own);
-                rest = others;
-            }
-        }
-        self.held.clone_from(&state.slots);
+        // A step that failed has written nothing to the state.
+        self.verdict(flags)?;
+        self.ahead |= self.writes();
         let mut results = Vec::with_capacity(self.schedule.results.len());
-        for (output, stretch) in self
-            .schedule
-            .results
-            .iter()
-            .zip(&self.read[self.read.len() - self.schedule.results.len()..])
-        {
+        for (output, stretch) in self.schedule.results.iter().zip(&self.read[1..]) {
             let (own, others) = rest.split_at(stretch.count);
             results.push(gathered(output, own));
             rest = others;
         }
         Ok(results)
     }
+
+    fn settle(&mut self, state: &mut State) -> Result<(), RunError> {
+        if !self.ahead {
+            return Ok(());
+        }
+        let stretches: Vec<Stretch> = self.layout.state.iter().map(|(_, s)| *s).collect();
+        let words = self
+            .core
+            .read(&self.tape, &stretches)
+            .map_err(RunError::Device)?;
+        let mut rest = &words[..];
+        for (slot, stretch) in &self.layout.state {
+            let (own, others) = rest.split_at(stretch.count);
+            state.slots[*slot] = tensor(state.slots[*slot].dtype(), own);
+            rest = others;
+        }
+        self.ahead = false;
+        self.held.clone_from(&state.slots);
+        Ok(())
+    }
+}
+
+/// Words of stretches together.
+fn words_in(stretches: &[Stretch]) -> usize {
+    stretches.iter().map(|s| s.count).sum()
 }
 
 /// Whether both are there with the same elements, zeros told apart by their sign.

@@ -38,7 +38,7 @@ pub(crate) fn product(core: &Core, side: usize) -> Result<f64, String> {
     };
     let matrix = side * side;
     let words = Words((0..3).map(|n| HEAD + n * matrix).collect());
-    let launches = contract::contract(&words, &step, None, HEAD + 3 * matrix);
+    let launches = contract::contract(&words, &step, None, None);
     let product = seconds(core, &launches, HEAD + 3 * matrix)?;
     Ok(2.0 * (side * side * side) as f64 / product / 1e9)
 }
@@ -76,11 +76,11 @@ fn seconds(core: &Core, once: &[Launch], words: usize) -> Result<f64, String> {
     let timed = |times: usize| -> Result<f64, String> {
         let launches: Vec<Launch> = (0..times).flat_map(|_| once.iter().cloned()).collect();
         let tape = core.tape(&launches, launches.len(), words, 1)?;
-        core.run(&tape, &flag)?;
+        core.run(&tape, &flag, &mut || ())?;
         let mut best = f64::INFINITY;
         for _ in 0..2 {
             let once = Instant::now();
-            core.run(&tape, &flag)?;
+            core.run(&tape, &flag, &mut || ())?;
             best = best.min(once.elapsed().as_secs_f64());
         }
         Ok(best)

@@ -151,7 +151,7 @@ fn level(
         |at: &[usize]| -> Vec<usize> { at.iter().map(|&i| step.loops[i].size).collect() };
     let kept_names = b.places("item", "p", &of_loops(&kept));
     for root in 0..roots {
-        b.line(format!("var acc{root} = 0.0;"));
+        b.line(format!("var acc{root} = zero_();"));
     }
     b.line(format!(
         "for (var e = first + l; e < end; e = e + {LANES}u) {{"
@@ -210,14 +210,14 @@ fn level(
 /// What a fold of nothing gives, and what is done to its result.
 fn finished(fold: Mode, value: &str) -> String {
     let (empty, of_some) = match fold {
-        Mode::Sum | Mode::Write => ("0.0".to_string(), value.to_string()),
+        Mode::Sum | Mode::Write => ("zero_()".to_string(), value.to_string()),
         Mode::Max => (
             "of_bits(0xff800000u)".to_string(),
-            format!("add_({value}, 0.0)"),
+            format!("add_({value}, zero_())"),
         ),
         Mode::Min => (
             "of_bits(0x7f800000u)".to_string(),
-            format!("add_({value}, 0.0)"),
+            format!("add_({value}, zero_())"),
         ),
     };
     format!("choose(present == 0u, {empty}, {of_some})")

@@ -73,9 +73,30 @@ impl Way {
     }
 }
 
-/// The way of every operation, in the order of [`Operation::ALL`].
+/// How the device's compiler is kept from rewriting expressions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Rungs([Way; 7]);
+pub enum Keep {
+    /// SPIR-V in which every float operation is marked `NoContraction`: nothing is lost to it.
+    Marked,
+    /// An exclusive or with a zero that is known at run time alone, between any two operations: for every other driver.
+    Hidden,
+}
+
+impl Keep {
+    const ALL: [Self; 2] = [Self::Marked, Self::Hidden];
+
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Marked => "marked",
+            Self::Hidden => "hidden",
+        }
+    }
+}
+
+/// The way of every operation, in the order of [`Operation::ALL`], and how expressions are kept.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Rungs([Way; 7], Keep);
 
 impl Rungs {
     /// Every operation by the same way; there is no f64 way but for the multiply-add.
@@ -87,7 +108,18 @@ impl Rungs {
                 way
             }
         };
-        Self(Operation::ALL.map(only))
+        Self(Operation::ALL.map(only), Keep::Hidden)
+    }
+
+    /// How expressions are kept as they are.
+    pub fn keep(&self) -> Keep {
+        self.1
+    }
+
+    /// With expressions kept another way.
+    pub fn kept(mut self, keep: Keep) -> Self {
+        self.1 = keep;
+        self
     }
 
     /// The way of one operation.
@@ -115,8 +147,13 @@ impl Rungs {
     pub fn parse(text: &str) -> Option<Self> {
         let mut rungs = Self::all(Way::Native);
         let mut seen = 0;
+        let mut keep = None;
         for part in text.split(", ") {
             let (operation, way) = part.split_once(' ')?;
+            if operation == EXPRESSIONS {
+                keep = Some(Keep::ALL.into_iter().find(|k| k.name() == way)?);
+                continue;
+            }
             let operation = Operation::ALL.into_iter().find(|o| o.name() == operation)?;
             let way = Way::ALL.into_iter().find(|w| w.name() == way)?;
             if way == Way::Double && operation != Operation::Fma {
@@ -125,7 +162,7 @@ impl Rungs {
             rungs = rungs.with(operation, way);
             seen += 1;
         }
-        (seen == Operation::ALL.len()).then_some(rungs)
+        (seen == Operation::ALL.len()).then_some(rungs.kept(keep?))
     }
 
     /// Whether shaders need f64 and 64-bit integers.
@@ -137,9 +174,17 @@ impl Rungs {
 impl fmt::Display for Rungs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = Operation::ALL.map(|o| format!("{} {}", o.name(), self.of(o).name()));
-        f.write_str(&parts.join(", "))
+        write!(
+            f,
+            "{}, {EXPRESSIONS} {}",
+            parts.join(", "),
+            self.keep().name()
+        )
     }
 }
+
+/// The word for [`Keep`] in reports.
+const EXPRESSIONS: &str = "expressions";
 
 /// A mistake that a test puts into a device, to see it refused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -156,23 +201,41 @@ const BASE: &str = include_str!("wgsl/base.wgsl");
 const SOFT: &str = include_str!("wgsl/soft.wgsl");
 const DOUBLE: &str = include_str!("wgsl/double.wgsl");
 
-/// The functions every shader begins with, for these ways. The second operand passes an exclusive or too where a compiler
+/// How numbers pass from one operation to the next: `fx` results, `hidden` operands, `of_bits` numbers made of bits, constants
+/// among them. Hidden, they meet an exclusive or with a zero each; marked, only numbers made of bits do: lavapipe takes `a + 0` for
+/// `a` whatever is marked.
+fn passing(keep: Keep, fault: Option<Fault>) -> String {
+    let flushes = fault == Some(Fault::FlushedSubnormals);
+    let zero = |name: &str| match keep {
+        Keep::Marked => String::new(),
+        Keep::Hidden => format!(" ^ {name}"),
+    };
+    let result = |bits: &str| match flushes {
+        true => format!("flushed({bits})"),
+        false => bits.to_owned(),
+    };
+    let mut out = format!(
+        "fn fx(x: f32) -> f32 {{ return bitcast<f32>({}{}); }}\n\
+         fn hidden(x: f32) -> f32 {{ return bitcast<f32>(bitcast<u32>(x){}); }}\n\
+         fn of_bits(x: u32) -> f32 {{ return bitcast<f32>({}{}); }}\n",
+        result("bitcast<u32>(x)"),
+        zero("z"),
+        zero("z_operand"),
+        result("x"),
+        " ^ z_bits",
+    );
+    out.push_str("fn zero_() -> f32 { return of_bits(0u); }\n");
+    if flushes {
+        out.push_str("fn flushed(x: u32) -> u32 { return select(x, x & 0x80000000u, (x & 0x7f800000u) == 0u); }\n");
+    }
+    out
+}
+
+/// The functions every shader begins with, for these ways. The second operand passes `hidden` too where a compiler
 /// that saw both to be one, or one to be a constant, would know the result (`a − a`, `a / a`, `a < a`, `a + 0`): found on Mesa lavapipe.
 pub(crate) fn prelude(rungs: &Rungs, fault: Option<Fault>) -> String {
     let mut out = String::from(BASE);
-    if fault == Some(Fault::FlushedSubnormals) {
-        let flushed = "fn flushed(x: u32) -> u32 { return select(x, x & 0x80000000u, (x & 0x7f800000u) == 0u); }\n";
-        out = out
-            .replace(
-                "return bitcast<f32>(bitcast<u32>(x) ^ z);",
-                "return bitcast<f32>(flushed(bitcast<u32>(x)) ^ z);",
-            )
-            .replace(
-                "return bitcast<f32>(x ^ z_bits);",
-                "return bitcast<f32>(flushed(x) ^ z_bits);",
-            );
-        out.push_str(flushed);
-    }
+    out.push_str(&passing(rungs.keep(), fault));
     if rungs.0.contains(&Way::Integer) {
         out.push_str(SOFT);
     }
@@ -253,10 +316,14 @@ mod tests {
     #[test]
     fn rungs_read_back() {
         for way in Way::ALL {
-            let rungs = Rungs::all(way);
+            let rungs = Rungs::all(way).kept(Keep::Marked);
             assert_eq!(Rungs::parse(&rungs.to_string()), Some(rungs));
         }
         assert_eq!(Rungs::parse("add native"), None);
+        // Without the last word, as written before there was one.
+        let whole = Rungs::all(Way::Native).to_string();
+        let short = whole.rsplit_once(", ").map(|(short, _)| short);
+        assert_eq!(short.map(Rungs::parse), Some(None));
         assert_eq!(Rungs::parse("nonsense"), None);
     }
 

@@ -1,5 +1,6 @@
 //! A device that is lost in mid-run is followed by another: a step that failed has left the state of the step before, and
-//! every device gives the same bits, so the run goes on as if nothing had been.
+//! every device gives the same bits, so the run goes on as if nothing had been. Steps whose state was still on the lost device are done
+//! again from the last state that came home.
 
 use mmh_ir::device::{Device, Executable, Feed, RunError, State, Tensor};
 use mmh_ir::plan::{Program, StateDecl};
@@ -101,9 +102,14 @@ impl Device for Standby {
             failed: Arc::clone(&self.failed),
             worked: Arc::clone(&self.worked),
             tell: Arc::clone(&self.tell),
+            since: Vec::new(),
+            bytes: 0,
         }))
     }
 }
+
+/// Bytes of feeds that are remembered between two settlements at most.
+const REMEMBERED: usize = 64 << 20;
 
 struct Pair {
     first: Option<Box<dyn Executable>>,
@@ -114,32 +120,97 @@ struct Pair {
     failed: Arc<AtomicBool>,
     worked: Arc<AtomicBool>,
     tell: Arc<Tell>,
+    /// Steps that the first device has done since its state was last brought home: what is to be done again if it is lost.
+    since: Vec<Feed>,
+    /// Their bytes.
+    bytes: usize,
+}
+
+impl Pair {
+    /// The first device, while it has not failed.
+    fn first(&mut self) -> Option<&mut Box<dyn Executable>> {
+        match self.failed.load(Ordering::SeqCst) {
+            true => None,
+            false => self.first.as_mut(),
+        }
+    }
+
+    /// The first device is lost.
+    fn lost(&mut self, reason: &str) {
+        if !self.failed.swap(true, Ordering::SeqCst) {
+            (self.tell)(reason);
+        }
+        self.first = None;
+    }
+
+    /// A step of the second device, after those that the first took with it.
+    fn second(&mut self, state: &mut State, feed: Option<&Feed>) -> Result<Vec<Tensor>, RunError> {
+        let then = match &mut self.then {
+            Some(then) => then,
+            empty => empty.insert(self.second.load(&self.program, &self.slots)?),
+        };
+        for feed in std::mem::take(&mut self.since) {
+            then.run(state, &feed)?;
+        }
+        self.bytes = 0;
+        feed.map_or(Ok(Vec::new()), |feed| then.run(state, feed))
+    }
+
+    /// Remembers a step that the first device has done; brings its state home where that would be too much.
+    fn remember(&mut self, state: &mut State, feed: &Feed) -> Result<(), RunError> {
+        let tensors = feed.columns.iter().chain(&feed.statistics);
+        self.bytes += tensors.map(|t| t.len() * t.dtype().bytes()).sum::<usize>();
+        self.since.push(feed.clone());
+        match self.bytes > REMEMBERED {
+            true => self.settle(state),
+            false => Ok(()),
+        }
+    }
 }
 
 impl Executable for Pair {
     fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
-        if !self.failed.load(Ordering::SeqCst)
-            && let Some(first) = &mut self.first
-        {
-            match first.run(state, feed) {
-                Err(RunError::Device(reason)) => {
-                    if !self.failed.swap(true, Ordering::SeqCst) {
-                        (self.tell)(&reason);
-                    }
-                    self.first = None;
-                }
-                other => {
-                    self.worked.store(true, Ordering::SeqCst);
-                    return other;
-                }
+        let results = self.advance(state, feed, &mut || ())?;
+        self.settle(state)?;
+        Ok(results)
+    }
+
+    fn advance(
+        &mut self,
+        state: &mut State,
+        feed: &Feed,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Tensor>, RunError> {
+        let done = self
+            .first()
+            .map(|first| first.advance(state, feed, meanwhile));
+        match done {
+            Some(Err(RunError::Device(reason))) => self.lost(&reason),
+            Some(other) => {
+                self.worked.store(true, Ordering::SeqCst);
+                let results = other?;
+                self.remember(state, feed)?;
+                return Ok(results);
             }
+            None => {}
         }
-        if self.then.is_none() {
-            self.then = Some(self.second.load(&self.program, &self.slots)?);
+        self.second(state, Some(feed))
+    }
+
+    fn settle(&mut self, state: &mut State) -> Result<(), RunError> {
+        match self.first().map(|first| first.settle(state)) {
+            Some(Err(RunError::Device(reason))) => self.lost(&reason),
+            Some(Err(other)) => return Err(other),
+            Some(Ok(())) => {
+                self.since.clear();
+                self.bytes = 0;
+                return Ok(());
+            }
+            None => {}
         }
-        match &mut self.then {
-            Some(then) => then.run(state, feed),
-            None => Err(RunError::Device("there is no device left".to_string())),
+        match self.since.is_empty() {
+            true => Ok(()),
+            false => self.second(state, None).map(|_| ()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use mmh_gpu::rungs::{Fault, Operation, Rungs, Way};
+use mmh_gpu::rungs::{Fault, Keep, Operation, Rungs, Way};
 use mmh_ir::device::Device;
 use support::adapter;
 
@@ -27,10 +27,26 @@ fn integers_alone_are_enough() {
         return;
     };
     let rungs = adapter
-        .try_way(Way::Integer)
+        .try_way(Way::Integer, Keep::Hidden)
         .unwrap_or_else(|refusal| panic!("{}: {refusal}", adapter.identity()));
     assert_eq!(rungs, Rungs::all(Way::Integer));
     assert_eq!(rungs.of(Operation::Sqrt), Way::Integer);
+}
+
+#[test]
+fn expressions_are_kept_by_marks_and_without() {
+    let Some(adapter) = adapter("marks") else {
+        return;
+    };
+    let hidden = adapter.try_way(Way::Native, Keep::Hidden);
+    assert_eq!(hidden.map(|rungs| rungs.keep()), Ok(Keep::Hidden));
+    let marked = adapter.try_way(Way::Native, Keep::Marked);
+    if adapter.takes_marks() {
+        let marked = marked.unwrap_or_else(|refusal| panic!("{}: {refusal}", adapter.identity()));
+        assert_eq!(marked.keep(), Keep::Marked);
+    } else {
+        assert!(marked.is_err());
+    }
 }
 
 #[test]

@@ -221,10 +221,38 @@ fn three_steps(device: &dyn Device) -> Vec<Vec<u32>> {
     seen
 }
 
+/// Results of three steps whose state stays on the device, how often the device could be left to itself, and the state then.
+fn three_steps_kept(device: &dyn Device) -> (Vec<Vec<u32>>, usize) {
+    let (program, slots, mut state) = every_step();
+    let first = state.clone();
+    let mut loaded = device.load(&program, &slots).expect("loads");
+    let (mut seen, mut left_alone) = (Vec::new(), 0);
+    for _ in 0..3 {
+        let results = loaded.advance(&mut state, &feed(), &mut || left_alone += 1);
+        seen.extend(results.expect("runs").iter().map(words));
+    }
+    if left_alone == 3 {
+        assert_eq!(state, first, "nothing came home unasked");
+    }
+    loaded.settle(&mut state).expect("comes home");
+    let settled = state.clone();
+    loaded.settle(&mut state).expect("is at home");
+    assert_eq!(state, settled);
+    // From a state that another has changed, the device goes on with that.
+    state = first;
+    let results = loaded.run(&mut state, &feed()).expect("runs");
+    assert_eq!(words(&results[0]), seen[0]);
+    seen.extend(settled.slots.iter().map(words));
+    (seen, left_alone)
+}
+
 #[test]
 fn devices_have_the_oracles_bits() {
     let Some(gpu) = gpu("identity") else { return };
     assert_eq!(three_steps(&gpu), three_steps(&Interpreter), "every step");
+    let (kept, left_alone) = three_steps_kept(&gpu);
+    assert_eq!(left_alone, 3);
+    assert_eq!(kept, three_steps_kept(&Interpreter).0, "state that stays");
     let count = std::env::var("MMH_GRAPHS")
         .ok()
         .and_then(|n| n.parse().ok())
@@ -311,7 +339,7 @@ fn look_ups_are_checked(gpu: &Gpu) {
 
 /// A device that gives itself up after some runs.
 struct Failing {
-    gpu: Gpu,
+    gpu: Arc<Gpu>,
     left: Arc<AtomicUsize>,
 }
 
@@ -347,8 +375,8 @@ impl Device for Failing {
     }
 }
 
-impl Executable for Counted {
-    fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
+impl Counted {
+    fn count(&self) -> Result<(), RunError> {
         if self
             .left
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1))
@@ -356,14 +384,51 @@ impl Executable for Counted {
         {
             return Err(RunError::Device("the device was lost".into()));
         }
-        self.inner.run(state, feed)
+        Ok(())
     }
 }
 
-/// Lost after one step and, for real, before the first: the interpreter goes on, and nothing shows it.
+impl Executable for Counted {
+    fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
+        self.count()?;
+        self.inner.run(state, feed)
+    }
+
+    fn advance(
+        &mut self,
+        state: &mut State,
+        feed: &Feed,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Vec<Tensor>, RunError> {
+        self.count()?;
+        self.inner.advance(state, feed, meanwhile)
+    }
+
+    fn settle(&mut self, state: &mut State) -> Result<(), RunError> {
+        match self.left.load(Ordering::SeqCst) {
+            0 => Err(RunError::Device("the device was lost".into())),
+            _ => self.inner.settle(state),
+        }
+    }
+}
+
+/// Lost with the state of two steps, and of three: they are done again. Lost after one step and, for real, before the
+/// first: the interpreter goes on, and nothing shows it.
 fn lost_in_mid_run(gpu: Gpu) {
+    let want = three_steps_kept(&Interpreter).0;
+    let gpu = Arc::new(gpu);
+    for steps in [2, 3] {
+        let failing = Failing {
+            gpu: Arc::clone(&gpu),
+            left: Arc::new(AtomicUsize::new(steps)),
+        };
+        let pair = Standby::new(Box::new(failing), Box::new(Interpreter), |_| {});
+        assert_eq!(three_steps_kept(&pair).0, want, "{steps} steps");
+        assert!(pair.has_failed());
+    }
     let want = three_steps(&Interpreter);
-    let left = Arc::new(AtomicUsize::new(1));
+    // The state is brought home after each step here.
+    let left = Arc::new(AtomicUsize::new(2));
     let failing = Failing {
         gpu,
         left: Arc::clone(&left),
@@ -389,7 +454,7 @@ fn a_device_that_is_lost_says_so() {
         return;
     };
     let rungs = adapter
-        .try_way(mmh_gpu::rungs::Way::Native)
+        .try_way(mmh_gpu::rungs::Way::Native, mmh_gpu::rungs::Keep::Hidden)
         .unwrap_or_else(|refusal| panic!("{refusal}"));
     let gpu = adapter.admitted(rungs).expect("opens");
     gpu.lose();

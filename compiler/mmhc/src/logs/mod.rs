@@ -190,6 +190,10 @@ impl Observer for Both<'_> {
         }
     }
 
+    fn reads_state(&self, training: &mmh_ir::plan::Training, step: u64, ends: bool) -> bool {
+        self.0.reads_state(training, step, ends)
+    }
+
     fn state(&mut self, report: &mmh_runtime::observe::StateReport<'_>) {
         self.0.state(report);
     }

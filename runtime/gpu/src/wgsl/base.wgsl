@@ -2,7 +2,7 @@
 @group(0) @binding(0) var<storage, read_write> mem: array<u32>;
 @group(0) @binding(1) var<storage, read> par: array<u32>;
 
-// Zeros, but no compiler knows: an exclusive or with one keeps an optimiser from seeing through. Two with the same zero
+// Zeros, but no compiler knows: an exclusive or with one keeps an optimiser from seeing through, where expressions are hidden. Two with the same zero
 // would cancel each other, so results, operands and numbers made of bits have one each.
 var<private> z: u32;
 var<private> z_operand: u32;
@@ -15,9 +15,6 @@ fn start() {
   open = par[1] == 0u || mem[0] == 0u;
 }
 fn par_i(at: u32) -> i32 { return bitcast<i32>(par[at]); }
-fn fx(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ z); }
-fn hidden(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ z_operand); }
-fn of_bits(x: u32) -> f32 { return bitcast<f32>(x ^ z_bits); }
 fn bits_of(x: f32) -> u32 { return bitcast<u32>(x); }
 fn is_nan(x: f32) -> bool { return (bits_of(x) & 0x7fffffffu) > 0x7f800000u; }
 fn choose(which: bool, a: f32, b: f32) -> f32 { return bitcast<f32>(select(bits_of(b), bits_of(a), which)); }
