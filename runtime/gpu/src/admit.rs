@@ -2,10 +2,12 @@
 //! for expressions that compilers like to rewrite, for the contract's functions, for a fold and for products; an operation
 //! that fails is tried one rung further down, and a device without a rung left is refused, with the vector it failed on.
 
-use crate::check::{self, Failed, Form, load};
+use crate::check::{self, Failed, load};
+use crate::check_products::{Form, long_product, product};
 use crate::core::Core;
 use crate::rungs::{Fault, Keep, Operation, Rungs, Way};
 use crate::spirv;
+use crate::tiles::{Reads, Tiling};
 use mmh_ir::DType;
 use mmh_lower::kernel::{Instr, Kernel, Kind, Mode, Pattern, Recorder, Reg, Store};
 use mmh_lower::schedule::{Arg, KernelId, Loop, ReduceStep};
@@ -341,12 +343,24 @@ fn folds(core: &Core) -> Result<(), Failed> {
     Ok(())
 }
 
+/// Every form of product, whole and split, in some shapes of tile: what else a recipe needs is looked at when it does.
 fn products(core: &Core) -> Result<(), Failed> {
-    check::long_product(core, 4)?;
-    for form in [Form::Contract, Form::Conv, Form::Weight] {
-        for each in [1, 2, 4] {
-            check::product(core, each, 0, form, false)?;
-        }
+    long_product(core, 4)?;
+    for (form, [side, each], split) in [
+        (Form::Contract, [8, 1], false),
+        (Form::Contract, [8, 4], true),
+        (Form::Conv, [8, 2], false),
+        (Form::Weight, [8, 2], true),
+    ] {
+        let tiling = Tiling {
+            side,
+            each,
+            split,
+            beyond: false,
+            left: Reads::One,
+            right: Reads::FourAcross,
+        };
+        product(core, tiling.settled(), 0, form)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use crate::builder::{Launch, Words};
 use crate::check_others as others;
+use crate::check_products::{Form, product};
 use crate::contract;
 use crate::core::{Core, Stretch};
 use crate::elementwise;
@@ -10,12 +11,8 @@ use crate::evaluate::registers;
 use crate::reduce;
 use mmh_ir::DType;
 use mmh_lower::kernel::{Kernel, Kind, Mode, Pattern};
-use mmh_lower::schedule::{
-    Absent, Arg, ContractStep, ConvStep, ConvWeightStep, MapStep, ReduceStep, Schedule, Spatial,
-    Step,
-};
+use mmh_lower::schedule::{Arg, MapStep, ReduceStep, Schedule, Step};
 use mmh_lower::view::BufferId;
-use mmh_numerics::contract::chain_present;
 use mmh_numerics::{NAN_BITS, Ops, Scalar, reduce as fold};
 use mmh_vectors::Source;
 
@@ -101,13 +98,12 @@ pub(crate) fn run(
 }
 
 /// Checks all shaders of a schedule that were not compiled before.
-pub(crate) fn all(core: &Core, schedule: &Schedule) -> Result<(), String> {
+pub(crate) fn all(core: &Core, schedule: &Schedule, words: &Words) -> Result<(), String> {
     let refused = |at: usize, failed: Failed| {
         let step = mmh_lower::step_text(&schedule.steps[at]);
         format!("the device computes other bits, and is not used: {failed} in the step {step}")
     };
     for (at, step) in schedule.steps.iter().enumerate() {
-        let beyond = contract::is_beyond(step);
         let outcome = match step {
             Step::Map(s) => {
                 let kernel = &schedule.kernels[s.kernel.0 as usize];
@@ -118,12 +114,13 @@ pub(crate) fn all(core: &Core, schedule: &Schedule) -> Result<(), String> {
                 self::reduce(core, kernel, s)
             }
             Step::Contract(s) => {
-                let each = contract::per_thread(&s.size, s.batch.iter().product());
-                product(core, each, s.batch.len(), Form::Contract, beyond)
+                let tiling = contract::of_contract(words, s);
+                product(core, tiling, s.batch.len(), Form::Contract)
             }
-            Step::Conv(s) => product(core, contract::of_conv(s), 0, Form::Conv, beyond),
+            Step::Conv(s) => product(core, contract::of_conv(words, s), 0, Form::Conv),
             Step::ConvWeight(s) => {
-                product(core, contract::of_conv_weight(s), 0, Form::Weight, beyond)
+                let tiling = contract::of_conv_weight(words, s);
+                product(core, tiling, 0, Form::Weight)
             }
             Step::ArgMax(s) => others::arg_max(core, s),
             Step::Gather(s) => others::gather(core, s),
@@ -340,210 +337,6 @@ fn along(buffer: usize, axis: usize, depth: usize) -> Arg {
         offset: 0,
         strides: (0..depth).map(|at| isize::from(at == axis)).collect(),
     }
-}
-
-/// Which operands a product has.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Form {
-    /// Two matrices.
-    Contract,
-    /// A picture through a window, and weights.
-    Conv,
-    /// A picture through a window, and a gradient.
-    Weight,
-}
-
-/// A picture of 5 by 4, kernel 3 by 3, stride 2 by 1, one place ahead.
-const PICTURE: [Spatial; 2] = [
-    Spatial {
-        source: 5,
-        out: 3,
-        taps: 3,
-        stride: 2,
-        dilation: 1,
-        offset: -1,
-        divide: 1,
-    },
-    Spatial {
-        source: 4,
-        out: 4,
-        taps: 3,
-        stride: 1,
-        dilation: 1,
-        offset: -1,
-        divide: 1,
-    },
-];
-
-/// Words of both operands and of the result of [`product`] at most.
-const OPERAND: usize = 16_384;
-
-/// A small product in the shape of a thread that makes `each` by `each` results.
-pub(crate) fn product(
-    core: &Core,
-    each: usize,
-    batch: usize,
-    form: Form,
-    beyond: bool,
-) -> Result<(), Failed> {
-    // The shader of longer chains gives the same on a short one.
-    let partial = beyond.then_some(HEAD + 3 * OPERAND);
-    product_of(core, each, batch, form, [19, 21, 700], partial)
-}
-
-/// The longest chain of one dispatch: what a driver that ends loops early cannot do. Its shader is looked at again by [`product`].
-pub(crate) fn long_product(core: &Core, each: usize) -> Result<(), Failed> {
-    product_of(core, each, 0, Form::Contract, [1, 1, contract::REACH], None)
-}
-
-fn product_of(
-    core: &Core,
-    each: usize,
-    batch: usize,
-    form: Form,
-    [m, n, k]: [usize; 3],
-    partial: Option<usize>,
-) -> Result<(), Failed> {
-    let words = Words(vec![HEAD, HEAD + OPERAND, HEAD + 2 * OPERAND]);
-    let arg = |buffer: u32, inner: &[isize], lead: isize| Arg {
-        buffer: BufferId(buffer),
-        offset: 0,
-        strides: std::iter::repeat_n(lead, batch)
-            .chain(inner.iter().copied())
-            .collect(),
-    };
-    let (rows, channels) = (3usize, [29usize, 5usize]);
-    let [c, o] = channels;
-    let mut launches = match form {
-        Form::Contract => {
-            let step = ContractStep {
-                size: [m, n, k],
-                batch: vec![1; batch],
-                a: arg(0, &[k as isize, 1], 0),
-                b: arg(1, &[n as isize, 1], 0),
-                c: arg(2, &[n as isize, 1], 0),
-                absent: Absent::Nothing,
-            };
-            contract::contract(&words, &step, Some(each), partial)
-        }
-        Form::Conv => {
-            let step = ConvStep {
-                batch: rows,
-                channels,
-                spatial: PICTURE,
-                x: BufferId(0),
-                w: arg(1, &[(c * o) as isize, o as isize, 1], 0),
-                y: BufferId(2),
-            };
-            contract::conv(&words, &step, Some(each), partial)
-        }
-        Form::Weight => {
-            let step = ConvWeightStep {
-                batch: rows,
-                channels,
-                spatial: PICTURE,
-                x: BufferId(0),
-                g: BufferId(1),
-                dw: BufferId(2),
-            };
-            contract::conv_weight(&words, &step, Some(each), partial)
-        }
-    };
-    let Some(launch) = launches.pop().filter(|it| !core.knows(&it.source)) else {
-        return Ok(());
-    };
-    let shader = launch.source.clone();
-    let source = Source::default();
-    let (mut a, b) = (
-        source.spread(0, DType::F32, OPERAND),
-        source.spread(1, DType::F32, OPERAND),
-    );
-    // Results that are zero show what is rewritten where `x + 0` is taken for `x`.
-    if m > 1 {
-        a[..k].fill(0x8000_0000);
-    }
-    let wanted = match form {
-        Form::Contract => wanted(
-            &[m, n, k],
-            |i, k_at| Some(a[i * k + k_at]),
-            |k, j| b[k * n + j],
-        ),
-        Form::Conv => wanted(
-            &[rows * 12, o, 9 * c],
-            |i, k| through_window(&a, c, i, k / c, k % c),
-            |k, j| b[k * o + j],
-        ),
-        Form::Weight => wanted(
-            &[9 * c, o, rows * 12],
-            |i, k| through_window(&a, c, k, i / c, i % c),
-            |k, j| b[k * o + j],
-        ),
-    };
-    let read = Stretch {
-        from: HEAD + 2 * OPERAND,
-        count: wanted.len(),
-    };
-    let contents = [(HEAD, a), (HEAD + OPERAND, b)];
-    let found = run(core, &[launch], HEAD + 4 * OPERAND, &contents, read)?;
-    let is_long = k == contract::REACH;
-    match found.iter().zip(&wanted).position(|(f, w)| f != w) {
-        None => {
-            if is_long {
-                core.forget(&shader);
-            }
-            Ok(())
-        }
-        Some(at) => {
-            core.forget(&shader);
-            Err(Failed::Bits(Box::new(Mismatch {
-                what: format!("{form:?}: result {at} of a product").to_lowercase(),
-                operands: Vec::new(),
-                found: found[at],
-                wanted: wanted[at],
-            })))
-        }
-    }
-}
-
-/// All results of a product by the contract's chain.
-fn wanted(
-    size: &[usize; 3],
-    left: impl Fn(usize, usize) -> Option<u32>,
-    right: impl Fn(usize, usize) -> u32,
-) -> Vec<u32> {
-    let [m, n, k] = *size;
-    let mut out = Vec::with_capacity(m * n);
-    for i in 0..m {
-        for j in 0..n {
-            let pair = |k| Some((f32::from_bits(left(i, k)?), f32::from_bits(right(k, j))));
-            out.push(chain_present(k, pair).to_bits());
-        }
-    }
-    out
-}
-
-/// The element of [`PICTURE`] under a tap of an output place; `None` outside.
-fn through_window(
-    x: &[u32],
-    channels: usize,
-    place: usize,
-    tap: usize,
-    channel: usize,
-) -> Option<u32> {
-    let [rows, columns] = PICTURE;
-    let at = |s: &Spatial, out: usize, tap: usize| {
-        usize::try_from(out as i64 * s.stride + tap as i64 * s.dilation + s.offset)
-            .ok()
-            .filter(|at| *at < s.source)
-    };
-    let (across, down, row) = (
-        place % columns.out,
-        place / columns.out % rows.out,
-        place / columns.out / rows.out,
-    );
-    let down = at(&rows, down, tap / columns.taps)?;
-    let across = at(&columns, across, tap % columns.taps)?;
-    Some(x[((row * rows.source + down) * columns.source + across) * channels + channel])
 }
 
 /// A kernel of one instruction or function, over unit operands.

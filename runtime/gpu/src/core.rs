@@ -104,7 +104,12 @@ impl Core {
         };
         let bindings = device.create_bind_group_layout(&BindGroupLayoutDescriptor {
             label: None,
-            entries: &[entry(0, false, false), entry(1, true, true)],
+            // The memory is there twice: by words, and by fours.
+            entries: &[
+                entry(0, false, false),
+                entry(1, true, true),
+                entry(2, false, false),
+            ],
         });
         let layout = device.create_pipeline_layout(&PipelineLayoutDescriptor {
             label: None,
@@ -254,7 +259,7 @@ impl Core {
         }
         params.resize(params.len() + longest, 0);
         let storage = BufferUsages::STORAGE | BufferUsages::COPY_DST | BufferUsages::COPY_SRC;
-        let memory = self.buffer(words.max(16), storage);
+        let memory = self.buffer(words.max(16).next_multiple_of(4), storage);
         let of_steps = self.buffer(params.len(), BufferUsages::STORAGE | BufferUsages::COPY_DST);
         self.queue.write_buffer(&of_steps, 0, &bytes_of(&params));
         let back = self.buffer(read.max(1), BufferUsages::MAP_READ | BufferUsages::COPY_DST);
@@ -273,6 +278,10 @@ impl Core {
                         offset: 0,
                         size: std::num::NonZeroU64::new((longest * 4) as u64),
                     }),
+                },
+                BindGroupEntry {
+                    binding: 2,
+                    resource: memory.as_entire_binding(),
                 },
             ],
         });

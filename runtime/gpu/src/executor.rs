@@ -107,11 +107,16 @@ fn of_step(
 ) -> Vec<Launch> {
     let words = &layout.words;
     let kernel = |id: mmh_lower::schedule::KernelId| &schedule.kernels[id.0 as usize];
-    let partial = contract::is_beyond(step).then_some(layout.partial);
+    let partial = layout.partial;
     match step {
-        Step::Contract(s) => return contract::contract(words, s, None, partial),
-        Step::Conv(s) => return contract::conv(words, s, None, partial),
-        Step::ConvWeight(s) => return contract::conv_weight(words, s, None, partial),
+        Step::Contract(s) => {
+            return contract::contract(words, s, contract::of_contract(words, s), partial);
+        }
+        Step::Conv(s) => return contract::conv(words, s, contract::of_conv(words, s), partial),
+        Step::ConvWeight(s) => {
+            let tiling = contract::of_conv_weight(words, s);
+            return contract::conv_weight(words, s, tiling, partial);
+        }
         _ => {}
     }
     vec![match step {
@@ -132,7 +137,7 @@ fn of_step(
     }]
 }
 
-/// Turns of its loops that a thread may come to; see [`contract::REACH`].
+/// Turns of its loops that a thread may come to; see [`crate::tiles::REACH`].
 const TURNS: usize = 60_000;
 
 /// Refuses steps whose threads would turn more often than every driver is known to let them.
@@ -178,7 +183,7 @@ impl Loaded {
         let schedule = mmh_lower::lower(program);
         let layout = placed(&schedule);
         turns(&schedule).map_err(RunError::Device)?;
-        check::all(&core, &schedule).map_err(RunError::Device)?;
+        check::all(&core, &schedule, &layout.words).map_err(RunError::Device)?;
         let (launches, gated) = launches(&core, &schedule, &layout);
         let flags = Stretch {
             from: 0,

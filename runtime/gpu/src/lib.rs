@@ -11,6 +11,7 @@ mod admit;
 mod builder;
 mod check;
 mod check_others;
+mod check_products;
 mod contract;
 mod core;
 mod device;
@@ -33,6 +34,7 @@ pub mod rungs;
 )]
 mod spirv;
 mod standby;
+mod tiles;
 
 pub use device::{Adapter, Gpu, adapters};
 pub use standby::Standby;

@@ -6,7 +6,7 @@ use crate::core::{Core, Stretch};
 use crate::elementwise;
 use mmh_ir::DType;
 use mmh_lower::kernel::{Instr, Kernel, Load, Mode, Pattern, Reg, Store};
-use mmh_lower::schedule::{Absent, Arg, ContractStep, KernelId, MapStep};
+use mmh_lower::schedule::{Absent, Arg, ContractStep, KernelId, MapStep, Step};
 use mmh_lower::view::BufferId;
 use std::time::Instant;
 
@@ -38,8 +38,11 @@ pub(crate) fn product(core: &Core, side: usize) -> Result<f64, String> {
     };
     let matrix = side * side;
     let words = Words((0..3).map(|n| HEAD + n * matrix).collect());
-    let launches = contract::contract(&words, &step, None, None);
-    let product = seconds(core, &launches, HEAD + 3 * matrix)?;
+    let partial = HEAD + 3 * matrix;
+    let tiling = contract::of_contract(&words, &step);
+    let launches = contract::contract(&words, &step, tiling, partial);
+    let total = partial + contract::partial_words(&Step::Contract(step));
+    let product = seconds(core, &launches, total)?;
     Ok(2.0 * (side * side * side) as f64 / product / 1e9)
 }
 

@@ -262,10 +262,62 @@ fn devices_have_the_oracles_bits() {
         let want = run(&Interpreter, &case);
         compare(&gpu, &case, &want, "gpu");
     }
+    products_of_every_shape(&gpu);
     guards_hold_state_back(&gpu);
     look_ups_are_checked(&gpu);
     // The device is lost for good: it comes last.
     lost_in_mid_run(gpu);
+}
+
+/// Products of every shape of tile, whole and split, from operands stored along either axis; the interpreter's bits.
+fn products_of_every_shape(gpu: &Gpu) {
+    let (plain, left, right) = ((false, false), (true, false), (false, true));
+    for ([m, n, k], (flip_left, flip_right)) in [
+        ([1792, 1796, 4], plain),
+        ([904, 900, 8], left),
+        ([452, 448, 20], right),
+        ([64, 60, 1_600], left),
+        ([4, 4, 70_004], right),
+        ([33, 35, 300], plain),
+    ] {
+        let mut g = Graph::default();
+        let dims = |flip: bool, [a, b]: [(&str, usize); 2]| {
+            Type::f32(Shape::of(&if flip { [b, a] } else { [a, b] }))
+        };
+        let left = dims(flip_left, [("m", m), ("k", k)]);
+        let right = dims(flip_right, [("k", k), ("n", n)]);
+        let source = mmh_vectors::Source::default();
+        let operand = |n: usize, elements| {
+            let words = source.spread(n, DType::F32, elements);
+            Tensor::F32(words.into_iter().map(f32::from_bits).collect())
+        };
+        let feed = Feed {
+            columns: vec![operand(0, m * k), operand(1, k * n)],
+            ..Feed::default()
+        };
+        let a = g.push(Op::Input(Input::Column(0)), vec![], left, O);
+        let b = g.push(Op::Input(Input::Column(1)), vec![], right, O);
+        let c = g.contract(a, b, &axes(&["k"]), O);
+        let program = Program {
+            name: "product".into(),
+            batch: 1,
+            graph: g,
+            updates: vec![],
+            results: vec![Named {
+                name: "c".into(),
+                value: c,
+            }],
+            guards: vec![],
+        };
+        let once = |device: &dyn Device| {
+            let mut loaded = device.load(&program, &[]).expect("loads");
+            let results = loaded.run(&mut State::default(), &feed);
+            words(&results.expect("runs")[0])
+        };
+        let (found, want) = (once(gpu), once(&Interpreter));
+        let apart = (0..want.len()).find(|at| found[*at] != want[*at]);
+        assert_eq!(apart, None, "{m} {n} {k} {flip_left} {flip_right}");
+    }
 }
 
 /// A number that is not finite stops the step before anything is written.
