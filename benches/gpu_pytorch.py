@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 SIDES = [512, 1024, 2048, 4096]
-BATCH = {"a": 128, "b": 64, "c": 16}
+BATCH = {"a": 128, "b": 64, "c": 16, "e": 16}
 
 
 def write(folder):
@@ -48,11 +48,11 @@ def models(torch):
             return x + self.back(F.gelu(self.wide(self.second(x))))
 
     class Letters(nn.Module):
-        def __init__(self):
+        def __init__(self, width=128, layers=4, heads=4):
             super().__init__()
-            self.table, self.places = nn.Embedding(65, 128), nn.Parameter(0.02 * torch.randn(128, 128))
-            self.blocks = nn.Sequential(*(Block() for _ in range(4)))
-            self.norm, self.head = nn.LayerNorm(128), nn.Linear(128, 65)
+            self.table, self.places = nn.Embedding(65, width), nn.Parameter(0.02 * torch.randn(128, width))
+            self.blocks = nn.Sequential(*(Block(width, heads) for _ in range(layers)))
+            self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 65)
 
         def forward(self, x):
             return self.head(self.norm(self.blocks(self.table(x) + self.places))).flatten(0, 1)
@@ -69,13 +69,14 @@ def models(torch):
         "a": (a, lambda p: adam(p, 1e-3)),
         "b": (b, lambda p: sgd(p, 0.01, momentum=0.9)),
         "c": (Letters(), lambda p: adamw(p, 3e-4, weight_decay=0.1)),
+        "e": (Letters(512, 8, 8), lambda p: adamw(p, 3e-4, weight_decay=0.1)),
     }
 
 
 def batches(torch, folder, workload, device):
     """Batches in the host's memory: mmhc brings each of its own to the device too."""
     count = BATCH[workload]
-    if workload == "c":
+    if workload in "ce":
         text = np.frombuffer((folder / "letters.txt").read_bytes(), np.uint8).astype(np.int64) - 48
         starts = range(0, len(text) - 128 * count, 128 * count)
         pair = lambda s: (text[s : s + 128 * count], text[s + 1 : s + 1 + 128 * count])

@@ -7,7 +7,7 @@ use crate::check_products::{Form, long_product, product};
 use crate::core::Core;
 use crate::rungs::{Fault, Keep, Operation, Rungs, Way};
 use crate::spirv;
-use crate::tiles::{Reads, Tiling};
+use crate::tiles::{REACH, Reads, Tiling};
 use mmh_ir::DType;
 use mmh_lower::kernel::{Instr, Kernel, Kind, Mode, Pattern, Recorder, Reg, Store};
 use mmh_lower::schedule::{Arg, KernelId, Loop, ReduceStep};
@@ -359,6 +359,7 @@ fn products(core: &Core) -> Result<(), Failed> {
             beyond: false,
             left: Reads::One,
             right: Reads::FourAcross,
+            reach: REACH,
         };
         product(core, tiling.settled(), 0, form)?;
     }

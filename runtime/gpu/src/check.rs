@@ -134,6 +134,11 @@ pub(crate) fn all(core: &Core, schedule: &Schedule, words: &Words) -> Result<(),
         };
         outcome.map_err(|failed| refused(at, failed))?;
     }
+    for guard in &schedule.guards {
+        others::guard(core, guard.lanes.len()).map_err(|failed| {
+            format!("the device sees other numbers as not finite, and is not used: {failed}")
+        })?;
+    }
     Ok(())
 }
 

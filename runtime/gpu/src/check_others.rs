@@ -61,6 +61,60 @@ fn compare(
     }
 }
 
+/// Whether a guard of so many loops is raised by what is not finite, wherever it stands, and by nothing else.
+pub(crate) fn guard(core: &Core, depth: usize) -> Result<(), Failed> {
+    let sizes = small(depth.max(1));
+    let launch = elementwise::guard(HEAD, &sizes, &dense(&sizes), 0);
+    if core.knows(&launch.source) {
+        return Ok(());
+    }
+    let shader = launch.source.clone();
+    let count: usize = sizes.iter().product();
+    let finite = [
+        0,
+        0x8000_0000,
+        1,
+        0x807f_ffff,
+        0x7f7f_ffff,
+        0xff7f_ffff,
+        0x3f80_0000,
+    ];
+    let numbers: Vec<u32> = (0..count).map(|at| finite[at % finite.len()]).collect();
+    let bad = [0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xff80_0001];
+    // Every place has its turn, and first of all none.
+    for turn in 0..=count {
+        let mut words = numbers.clone();
+        let placed = turn.checked_sub(1);
+        if let Some(at) = placed {
+            words[at] = bad[at % bad.len()];
+        }
+        let read = Stretch {
+            from: 0,
+            count: elementwise::GUARDS + 1,
+        };
+        let contents = [(HEAD, words.clone())];
+        let flags = run(
+            core,
+            std::slice::from_ref(&launch),
+            HEAD + count,
+            &contents,
+            read,
+        )?;
+        let wanted = u32::from(placed.is_some());
+        let found = flags[elementwise::GUARDS];
+        if (found, flags[0]) != (wanted, wanted) {
+            core.forget(&shader);
+            return Err(Failed::Bits(Box::new(Mismatch {
+                what: "a guard".to_owned(),
+                operands: placed.map(|at| words[at]).into_iter().collect(),
+                found,
+                wanted,
+            })));
+        }
+    }
+    Ok(())
+}
+
 /// Small sizes for loops, of a product that has room, none of them equal to the next.
 fn small(depth: usize) -> Vec<usize> {
     let sizes: &[usize] = match depth {

@@ -8,7 +8,7 @@ use crate::tiles::{REACH, Reads, Tiling};
 use mmh_ir::DType;
 use mmh_lower::schedule::{Absent, Arg, ContractStep, ConvStep, ConvWeightStep, Spatial};
 use mmh_lower::view::BufferId;
-use mmh_numerics::contract::{K_BLOCK, chain_present};
+use mmh_numerics::contract::{K_BLOCK, K_GROUP, chain_present};
 use mmh_vectors::Source;
 
 /// Which operands a product has.
@@ -44,16 +44,34 @@ const PICTURE: [Spatial; 2] = [
     },
 ];
 
-/// A small product by the shaders of `tiling`: a tile and a bit more, chains of some blocks.
+/// Small products by the shaders of `tiling`: a tile and a bit more, with chains of some blocks, each taken up by a dispatch of
+/// its own; and of chains beyond a group, a few such.
 pub(crate) fn product(core: &Core, tiling: Tiling, batch: usize, form: Form) -> Result<(), Failed> {
     let edge = tiling.tile() + 4;
-    let small = match form {
+    let beyond = K_GROUP + K_BLOCK + 44;
+    let small = |is_long: bool| match form {
+        Form::Contract if is_long => Small::matrices([4, 8, beyond], tiling),
         Form::Contract => Small::matrices([edge, edge + 4, 2 * K_BLOCK + 44], tiling),
+        Form::Conv if is_long => Small::window(tiling, [1, beyond.div_ceil(36) * 4, 4], false),
         Form::Conv => Small::window(tiling, [edge.div_ceil(12), 60, edge + 4], false),
-        // Chains of three blocks through the rows of pictures.
+        // The chains of a weight go through the rows of pictures.
+        Form::Weight if is_long => Small::window(tiling, [beyond.div_ceil(12), 4, 4], true),
         Form::Weight => Small::window(tiling, [60, edge.div_ceil(36) * 4, edge + 4], true),
     };
-    looked_at(core, &small, tiling, batch, form)
+    let first = small(false);
+    let in_blocks = Tiling {
+        reach: K_BLOCK,
+        ..tiling
+    };
+    let (launches, _) = first.launches(in_blocks, batch, form);
+    if launches.iter().all(|it| core.knows(&it.source)) {
+        return Ok(());
+    }
+    looked_at(core, &first, in_blocks, batch, form)?;
+    match tiling.beyond {
+        true => looked_at(core, &small(true), tiling, batch, form),
+        false => Ok(()),
+    }
 }
 
 /// The longest chain of one dispatch: what a driver that ends loops early cannot do. Its shader is looked at again by [`product`].
@@ -65,6 +83,7 @@ pub(crate) fn long_product(core: &Core, each: usize) -> Result<(), Failed> {
         beyond: false,
         left: Reads::One,
         right: Reads::One,
+        reach: REACH,
     };
     let small = Small::matrices([1, 1, REACH], tiling);
     looked_at(core, &small, tiling, 0, Form::Contract)?;
@@ -209,7 +228,7 @@ impl Small {
             }
         };
         let blocks = self.size[2].div_ceil(K_BLOCK).max(1);
-        (launches, partial + blocks * self.wanted.len())
+        (launches, partial + (blocks + 1) * self.wanted.len())
     }
 }
 
@@ -221,9 +240,6 @@ fn looked_at(
     form: Form,
 ) -> Result<(), Failed> {
     let (launches, words) = small.launches(tiling, batch, form);
-    if launches.iter().all(|it| core.knows(&it.source)) {
-        return Ok(());
-    }
     let shaders: Vec<String> = launches.iter().map(|it| it.source.clone()).collect();
     let read = Stretch {
         from: HEAD + small.a.len() + small.b.len(),

@@ -46,6 +46,8 @@ pub(crate) struct Tiling {
     pub(crate) beyond: bool,
     pub(crate) left: Reads,
     pub(crate) right: Reads,
+    /// k that one dispatch goes through: [`REACH`], less in checks.
+    pub(crate) reach: usize,
 }
 
 impl Tiling {
@@ -84,6 +86,7 @@ impl Tiling {
             beyond: k > K_GROUP,
             left: Reads::One,
             right: Reads::One,
+            reach: REACH,
         }
     }
 
@@ -181,7 +184,7 @@ pub(crate) fn launches(product: Product, tiling: Tiling, partial: usize) -> Vec<
     }
     let k = product.size[2];
     (0..k.max(1))
-        .step_by(REACH)
+        .step_by(tiling.reach)
         .map(|from| reach(product.clone(), tiling, partial, from))
         .collect()
 }
@@ -384,7 +387,7 @@ fn reach(product: Product, tiling: Tiling, partial: usize, from: usize) -> Launc
     } = product;
     let (names, tiles) = Names::of(&mut b, size, tiling);
     let (m, n, k_size) = (&names.m, &names.n, &names.k);
-    let (k_from, k_to) = (b.size(from), b.size(size[2].min(from + REACH)));
+    let (k_from, k_to) = (b.size(from), b.size(size[2].min(from + tiling.reach)));
     let groups = tiling.beyond;
     let partial = match groups {
         true => b.size(partial),

@@ -1,5 +1,5 @@
 //! How elements are combined: 64 strided lanes, a halving tree, recursion over blocks.
-#![expect(
+#![allow(
     unsafe_code,
     reason = "the same code is compiled for wider vectors, which the caller has admitted"
 )]
