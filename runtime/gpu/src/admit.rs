@@ -346,17 +346,18 @@ fn folds(core: &Core) -> Result<(), Failed> {
 /// Every form of product, whole and split, in some shapes of tile: what else a recipe needs is looked at when it does.
 fn products(core: &Core) -> Result<(), Failed> {
     long_product(core, 4)?;
-    for (form, [side, each], split) in [
-        (Form::Contract, [8, 1], false),
-        (Form::Contract, [8, 4], true),
-        (Form::Conv, [8, 2], false),
-        (Form::Weight, [8, 2], true),
+    for (form, [side, each], split, beyond) in [
+        (Form::Contract, [8, 1], false, false),
+        (Form::Contract, [8, 2], false, true),
+        (Form::Contract, [8, 4], true, false),
+        (Form::Conv, [8, 2], false, false),
+        (Form::Weight, [8, 2], true, true),
     ] {
         let tiling = Tiling {
             side,
             each,
             split,
-            beyond: false,
+            beyond,
             left: Reads::One,
             right: Reads::FourAcross,
             reach: REACH,
