@@ -255,6 +255,30 @@ fn cells_that_cannot_be_read() {
     );
 }
 
+/// A column taken alone, not beside others, is one of numbers by its type.
+#[test]
+fn a_word_in_a_column_taken_alone() {
+    for taken in [
+        "source.x_1",
+        "source.x_1 / 2",
+        "1 + source.x_1",
+        "source.x_1 |> standardise",
+        "source.x_1 |> impute(mean)",
+        "log(source.x_1)",
+    ] {
+        let place = with_line(7, "1.5,two,1");
+        let lines = RECIPE.lines().map(|line| match line.trim().starts_with("x:") {
+            true => format!("  x: f32[feature = 1] = {taken}\n"),
+            false => format!("{line}\n"),
+        });
+        place.write("points.mmh", lines.collect::<String>().replace("feature = 2", "feature = 1"));
+        let words = ["`two`", "points.csv, line 8, row 7, column `x_1`"];
+        refused(&place, "data::not-a-number", &words);
+        assert_eq!(findings(&place), 1, "{taken}");
+        assert!(pointed_at(&place).contains(taken), "{taken}");
+    }
+}
+
 #[test]
 fn the_first_of_several_missing_values_is_named() {
     let mut rows = table();

@@ -92,6 +92,7 @@ impl<'p> Cx<'p> {
             return Ok(tensor);
         }
         let loc = bound.get(name).map_or(bound.loc, Given::loc);
+        self.no_words(&tensor, loc)?;
         let message = format!("`{}` takes f32, and {} arrives", bound.name, tensor.text());
         self.fail(
             Code::TypeDtype,

@@ -497,10 +497,16 @@ impl<'p> Cx<'p> {
         self.fail(Code::DataNotANumber, loc, message, help)
     }
 
-    /// Says which cell keeps a column from being one of numbers, where it is used as numbers as it stands.
+    /// Says which cell keeps a column from being one of numbers, where the type declared is one of numbers and nothing turned
+    /// the column into some.
     pub(crate) fn no_words(&mut self, tensor: &Tensor, loc: Loc) -> Eval<()> {
         let column = match (tensor.made, &self.reading) {
-            (Made::Column(number), Some(reading)) => {
+            (Made::Column(number), Some(reading))
+                if reading
+                    .expected
+                    .as_ref()
+                    .is_some_and(|e| e.dtype == DType::F32) =>
+            {
                 let set = self.data.get(reading.data);
                 let raw = set.and_then(|set| set.raw.get(number as usize));
                 match raw.map(|raw| &raw.kind) {

@@ -125,9 +125,7 @@ impl<'p> Cx<'p> {
         let value = self.expr(&field.value, &scope)?;
         let mut tensor = self.as_tensor(value, loc, &field.name.text)?;
         self.check_open()?;
-        if expected.dtype == mmh_ir::DType::F32 {
-            self.no_words(&tensor, loc)?;
-        }
+        self.no_words(&tensor, loc)?;
         if let Some(difference) = self.compare(&tensor, &expected) {
             let diagnostic = Diagnostic::error(
                 Code::ShapeMismatch,

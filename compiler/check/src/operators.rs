@@ -318,6 +318,8 @@ impl<'p> Cx<'p> {
             } else {
                 "turn one side with `float(…)`"
             };
+            self.no_words(a, loc)?;
+            self.no_words(b, loc)?;
             return self.fail(
                 Code::TypeDtype,
                 loc,

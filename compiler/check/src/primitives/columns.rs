@@ -38,6 +38,8 @@ fn statistic(cx: &mut Cx<'_>, x: &Tensor, column: u32, kind: StatisticKind) -> E
 pub(super) fn standardise<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> {
     let (x, column) = raw(cx, bound)?;
     if x.dtype != DType::F32 {
+        let loc = bound.get("x").map_or(bound.loc, Given::loc);
+        cx.no_words(&x, loc)?;
         return cx.fail(
             Code::TypeDtype,
             bound.loc,
@@ -61,6 +63,10 @@ pub(super) fn impute<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> 
             ("median", DType::F32) => StatisticKind::Median,
             ("mode", DType::I32) => StatisticKind::Mode,
             _ => {
+                if matches!(word.as_str(), "mean" | "median") {
+                    let loc = bound.get("x").map_or(bound.loc, Given::loc);
+                    cx.no_words(&x, loc)?;
+                }
                 let help = if x.dtype == DType::F32 {
                     "for numbers: mean or median"
                 } else {
