@@ -267,11 +267,18 @@ fn a_word_in_a_column_taken_alone() {
         "log(source.x_1)",
     ] {
         let place = with_line(7, "1.5,two,1");
-        let lines = RECIPE.lines().map(|line| match line.trim().starts_with("x:") {
-            true => format!("  x: f32[feature = 1] = {taken}\n"),
-            false => format!("{line}\n"),
-        });
-        place.write("points.mmh", lines.collect::<String>().replace("feature = 2", "feature = 1"));
+        let lines = RECIPE
+            .lines()
+            .map(|line| match line.trim().starts_with("x:") {
+                true => format!("  x: f32[feature = 1] = {taken}\n"),
+                false => format!("{line}\n"),
+            });
+        place.write(
+            "points.mmh",
+            lines
+                .collect::<String>()
+                .replace("feature = 2", "feature = 1"),
+        );
         let words = ["`two`", "points.csv, line 8, row 7, column `x_1`"];
         refused(&place, "data::not-a-number", &words);
         assert_eq!(findings(&place), 1, "{taken}");

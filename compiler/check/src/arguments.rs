@@ -297,8 +297,12 @@ impl<'p> Cx<'p> {
                 let mut diagnostic = Diagnostic::error(Code::ShapeAxisUnknown, message)
                     .at(loc.source, loc.span, "")
                     .help(help);
-                if self.text(*loc) != *name {
-                    diagnostic = self.with_call(diagnostic);
+                match (self.text(*loc) == *name, near) {
+                    (true, Some(near)) => {
+                        diagnostic = diagnostic.fix(format!("write `{near}`"), loc.span, near);
+                    }
+                    (true, None) => {}
+                    (false, _) => diagnostic = self.with_call(diagnostic),
                 }
                 return Err(self.report(diagnostic));
             }

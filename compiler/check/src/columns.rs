@@ -106,16 +106,15 @@ impl<'p> Cx<'p> {
                 .filter(|c| !matches!(c.kind, FactKind::Vector { .. }))
                 .map(|c| c.name.as_str()),
         );
-        let near = suggest(name, known.iter().copied());
-        let help = near.map_or_else(
-            || format!("it has {}", shortened(&known)),
-            |n| format!("did you mean `{n}`?"),
-        );
-        self.fail(
+        let near = suggest(name, known.iter().copied()).map(column_name);
+        let has = format!("it has {}", shortened(&known));
+        let message = format!("the source has no column `{name}`");
+        self.misspelt(
             Code::DataUnknownColumn,
             loc,
-            format!("the source has no column `{name}`"),
-            help,
+            message,
+            near.as_deref(),
+            || has,
         )
     }
 

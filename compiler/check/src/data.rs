@@ -233,13 +233,17 @@ impl<'p> Cx<'p> {
             return Err(Reported);
         };
         let known: Vec<&str> = set.columns.iter().map(|c| c.name.as_str()).collect();
-        let near = suggest(&field.text, known.iter().copied());
-        let help = near.map_or_else(
-            || format!("it has {}", known.join(", ")),
-            |n| format!("did you mean `{n}`?"),
-        );
+        let near = suggest(&field.text, known.iter().copied()).map(str::to_owned);
         let message = format!("`{}` has no column `{}`", set.name, field.text);
-        self.fail_at(Code::DataUnknownColumn, field.span, message, help)
+        let has = format!("it has {}", known.join(", "));
+        let loc = self.at(field.span);
+        self.misspelt(
+            Code::DataUnknownColumn,
+            loc,
+            message,
+            near.as_deref(),
+            || has,
+        )
     }
 
     /// `digits.label.classes`.

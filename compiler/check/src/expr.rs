@@ -165,17 +165,10 @@ impl<'p> Cx<'p> {
         };
         let Some((_, kind, factor)) = UNITS.iter().find(|(word, _, _)| *word == unit.text) else {
             let near = suggest(&unit.text, UNITS.iter().map(|u| u.0));
-            let help = near.map_or(
-                "the units are: epochs, steps, deg, rad, px, s, min, h, %, MiB".to_string(),
-                |n| format!("did you mean `{n}`?"),
-            );
+            let known = || "the units are: epochs, steps, deg, rad, px, s, min, h, %, MiB".into();
             let at = self.at(unit.span);
-            return self.fail(
-                Code::UnitWrong,
-                at,
-                format!("`{}` is no unit", unit.text),
-                help,
-            );
+            let message = format!("`{}` is no unit", unit.text);
+            return self.misspelt(Code::UnitWrong, at, message, near, known);
         };
         Ok(Value::Quantity(Quantity {
             value: value * factor,

@@ -44,6 +44,27 @@ impl Cx<'_> {
         Err(self.report(diagnostic))
     }
 
+    /// An error over one word: what was probably meant, with a fix that writes it, or else what there is.
+    pub(crate) fn misspelt<T>(
+        &mut self,
+        code: Code,
+        loc: Loc,
+        message: impl Into<String>,
+        near: Option<&str>,
+        known: impl FnOnce() -> String,
+    ) -> Eval<T> {
+        let diagnostic = Diagnostic::error(code, message).at(loc.source, loc.span, "");
+        let diagnostic = match near {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")).fix(
+                format!("write `{near}`"),
+                loc.span,
+                near,
+            ),
+            None => diagnostic.help(known()),
+        };
+        Err(self.report(diagnostic))
+    }
+
     // A mistake inside the standard library is the caller's: it is shown at the call.
     pub(crate) fn moved(&self, mut diagnostic: Diagnostic) -> Diagnostic {
         let inside = diagnostic

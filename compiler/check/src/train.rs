@@ -462,12 +462,12 @@ impl<'p> Cx<'p> {
                 )
             }
             "last" => Ok((index, false)),
-            other => self.fail_at(
-                Code::NameUnknown,
-                which.span,
-                format!("`{}` has no `{other}`", training.text),
-                help,
-            ),
+            other => {
+                let message = format!("`{}` has no `{other}`", training.text);
+                let near = mmh_diag::suggest(other, ["best", "last"]);
+                let at = self.at(which.span);
+                self.misspelt(Code::NameUnknown, at, message, near, || help.to_owned())
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::front::{self, Checked};
 use crate::outcome::{Exit, Failure};
 use crate::system;
 use crate::world::{Disk, Draft};
-use mmh_diag::{Diagnostic, Edit, SourceId, Span};
+use mmh_diag::{Code, Diagnostic, Edit, SourceId, Span};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -111,15 +111,18 @@ impl Draft<'_> {
     }
 }
 
-/// Whether a finding is gone without another in its place. What could not be read may have hidden mistakes that now show.
+/// Whether a finding is gone without another in its place. What could not be read may have hidden mistakes that now show, and
+/// so may a name that nobody knew: as many then show as it was, at most.
 fn mends(before: &[Diagnostic], found: &Diagnostic, after: &[Diagnostic]) -> bool {
     let errors = |all: &[Diagnostic]| all.iter().filter(|d| d.is_error()).count();
     let reading = |all: &[Diagnostic]| {
         let those = all.iter().filter(|d| d.code.family() == "syntax");
         those.count()
     };
+    let hides = matches!(found.code, Code::NameUnknown | Code::ShapeAxisUnknown);
     match found.code.family() {
         "syntax" => reading(after) < reading(before),
+        _ if hides => !after.contains(found) && errors(after) <= errors(before),
         _ => after.len() < before.len() && errors(after) <= errors(before),
     }
 }

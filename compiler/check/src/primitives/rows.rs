@@ -77,12 +77,11 @@ pub(super) fn map<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> {
         };
         if !set.columns.iter().any(|c| c.name == name.text) && !set.broken {
             let known: Vec<&str> = set.columns.iter().map(|c| c.name.as_str()).collect();
-            let help = suggest(&name.text, known.iter().copied()).map_or_else(
-                || format!("it has {}", known.join(", ")),
-                |n| format!("did you mean `{n}`?"),
-            );
+            let near = suggest(&name.text, known.iter().copied()).map(str::to_owned);
             let message = format!("`{}` has no column `{}`", set.name, name.text);
-            return cx.fail(Code::DataUnknownColumn, at, message, help);
+            let has = format!("it has {}", known.join(", "));
+            let code = Code::DataUnknownColumn;
+            return cx.misspelt(code, at, message, near.as_deref(), || has);
         }
         let loc: Loc = cx.at(block.span());
         let block = cx.block_value(block, bound.scope)?;
