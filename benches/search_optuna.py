@@ -1,27 +1,27 @@
 """Compares proposals with Optuna's: best value found on standard functions, and the time that proposing takes.
 
     cargo build --release -p mmh-search --example functions
-    python benches/search_optuna.py [--seeds 30] [--trials 100] [--time]
+    python benches/search_optuna.py [--seeds 30] [--trials 100] [--samplers tpe gp …] [--keep FILE]
+    python benches/search_optuna.py --time 1000 [--dimensions 20]
 
-Needs `optuna`, and `cmaes` for the rows of CMA-ES. Prints a Markdown table: the median and the quartiles over seeds.
+Needs `optuna`; for CMA-ES `cmaes`, for Sobol's sequence `scipy`, for Gaussian processes `torch`, for the functions of BBOB
+`ioh`. Seed s meets instance s + 1 of a function. Prints Markdown tables: the median and the
+quartiles over seeds of the smallest value found, of BBOB its distance to the optimum. `--keep` writes what Optuna found to a file, and
+takes it from there if it is there.
 """
 
 import argparse
+import json
 import math
 import pathlib
 import statistics
 import subprocess
 import time
+import warnings
 
 import optuna
 
 HERE = pathlib.Path(__file__).resolve().parent
-TAU = 2 * math.pi
-
-
-def shifted(x):
-    return [v - 0.37 * (i % 3) - 0.21 for i, v in enumerate(x, 1)]
-
 
 def branin(x):
     a, b = x
@@ -52,46 +52,47 @@ def rosenbrock(x):
     return sum(100 * (b - a * a) ** 2 + (1 - a) ** 2 for a, b in zip(x, x[1:]))
 
 
-def sphere(x):
-    return sum(v * v for v in shifted(x))
+def bbob(number, dimensions):
+    """A function of BBOB (Hansen et al. 2009) by instance, as the distance to its optimum."""
+
+    def instance(seed):
+        import ioh
+
+        problem = ioh.get_problem(number, instance=seed + 1, dimension=dimensions, problem_class=ioh.ProblemClass.BBOB)
+        return lambda x: problem(x) - problem.optimum.y
+
+    return [(-5, 5)] * dimensions, instance
 
 
-def ellipsoid(x):
-    return sum(10 ** (6 * i / (len(x) - 1)) * v * v for i, v in enumerate(shifted(x)))
-
-
-def rastrigin(x):
-    return sum(v * v - 10 * math.cos(TAU * v) + 10 for v in shifted(x))
-
-
-def ackley(x):
-    x = shifted(x)
-    squares = sum(v * v for v in x) / len(x)
-    waves = sum(math.cos(TAU * v) for v in x) / len(x)
-    return 20 + math.e - 20 * math.exp(-0.2 * math.sqrt(squares)) - math.exp(waves)
-
-
+# Name: ranges, and the function for a seed.
 FUNCTIONS = {
-    "branin": ([(-5, 10), (0, 15)], branin),
-    "hartmann6": ([(0, 1)] * 6, hartmann),
-    "rosenbrock10": ([(-5, 10)] * 10, rosenbrock),
-    "sphere5": ([(-5, 5)] * 5, sphere),
-    "ellipsoid5": ([(-5, 5)] * 5, ellipsoid),
-    "rastrigin5": ([(-5, 5)] * 5, rastrigin),
-    "ackley5": ([(-5, 5)] * 5, ackley),
+    "Branin": ([(-5, 10), (0, 15)], lambda _: branin),
+    "Hartmann-6": ([(0, 1)] * 6, lambda _: hartmann),
+    "Rosenbrock-10": ([(-5, 10)] * 10, lambda _: rosenbrock),
+    "f1 sphere": bbob(1, 5),
+    "f2 ellipsoid": bbob(2, 5),
+    "f3 Rastrigin": bbob(3, 5),
+    "f8 Rosenbrock": bbob(8, 5),
+    "f10 ellipsoid, rotated": bbob(10, 5),
+    "f13 sharp ridge": bbob(13, 5),
+    "f15 Rastrigin, rotated": bbob(15, 5),
+    "f20 Schwefel": bbob(20, 5),
+    "f21 Gallagher": bbob(21, 5),
+}
+
+SAMPLERS = {
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "sobol": lambda seed: optuna.samplers.QMCSampler(qmc_type="sobol", scramble=True, seed=seed),
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True),
+    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
+    "nsga2": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
 }
 
 
-def sampler(name, seed):
-    if name == "tpe":
-        return optuna.samplers.TPESampler(seed=seed, multivariate=True)
-    if name == "cmaes":
-        return optuna.samplers.CmaEsSampler(seed=seed)
-    return optuna.samplers.RandomSampler(seed=seed)
-
-
-def search(ranges, value, name, trials, seed):
-    study = optuna.create_study(sampler=sampler(name, seed))
+def theirs(ranges, value, sampler, trials, seed):
+    """The smallest value that Optuna finds."""
+    study = optuna.create_study(sampler=SAMPLERS[sampler](seed))
 
     def objective(trial):
         return value([trial.suggest_float(str(i), low, high) for i, (low, high) in enumerate(ranges)])
@@ -100,34 +101,71 @@ def search(ranges, value, name, trials, seed):
     return study.best_value
 
 
-def ours(binary, *words):
-    out = subprocess.run([binary, *map(str, words)], check=True, capture_output=True, text=True).stdout
-    return [float(line.split()[0]) for line in out.splitlines()]
+def ours(binary, ranges, value, sampler, trials, seed):
+    """The smallest value that MMH finds: it writes a point a line, and reads its value."""
+    words = [binary, "ask", sampler, str(trials), str(seed), *(f"{low},{high}" for low, high in ranges)]
+    best = math.inf
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as program:
+        for line in program.stdout:
+            found = value([float(word) for word in line.split()])
+            best = min(best, found)
+            program.stdin.write(f"{found!r}\n")
+            program.stdin.flush()
+    return best
 
 
-def quality(binary, trials, seeds, names):
-    print(f"best of {trials} trials, median (quartiles) over {seeds} seeds\n")
-    print("| function | sampler | MMH | Optuna | MMH within Optuna's quartiles or better |\n|---|---|---|---|---|")
-    for function, (ranges, value) in FUNCTIONS.items():
-        for name in names:
-            mine = ours(binary, function, name, trials, seeds)
-            theirs = [search(ranges, value, name, trials, seed) for seed in range(seeds)]
+class Kept:
+    """What Optuna found, kept in a file if there is one."""
+
+    def __init__(self, file):
+        self.file = file
+        self.known = json.loads(file.read_text()) if file and file.exists() else {}
+
+    def value(self, function, sampler, trials, seed):
+        key = f"{function} {sampler} {trials} {seed}"
+        if key not in self.known:
+            ranges, instance = FUNCTIONS[function]
+            self.known[key] = theirs(ranges, instance(seed), sampler, trials, seed)
+            if self.file:
+                self.file.write_text(json.dumps(self.known))
+        return self.known[key]
+
+
+def fill(given, kept):
+    """Asks Optuna, seed after seed."""
+    for seed in range(given.seeds):
+        for function in given.functions:
+            for name in given.samplers:
+                kept.value(function, name, given.trials, seed)
+
+
+def quality(given, kept):
+    seeds, trials = range(given.seeds), given.trials
+    print(f"best of {trials} trials, median (quartiles) over {given.seeds} seeds\n")
+    print("| function | sampler | MMH | Optuna | MMH's median at most Optuna's upper quartile |\n|---|---|---|---|---|")
+    for function in given.functions:
+        ranges, instance = FUNCTIONS[function]
+        for name in given.samplers:
+            mine = [ours(given.binary, ranges, instance(seed), name, trials, seed) for seed in seeds]
+            other = [kept.value(function, name, trials, seed) for seed in seeds]
             figures = []
-            for found in (mine, theirs):
+            for found in (mine, other):
                 low, middle, high = statistics.quantiles(found, n=4)
                 figures.append((middle, high, f"{middle:.4g} ({low:.4g} … {high:.4g})"))
             good = "yes" if figures[0][0] <= figures[1][1] else "no"
-            print(f"| {function} | {name} | {figures[0][2]} | {figures[1][2]} | {good} |", flush=True)
+            print(f"| {function} | `{name}` | {figures[0][2]} | {figures[1][2]} | {good} |", flush=True)
 
 
-def overhead(binary, trials, dimensions):
-    print(f"\nseconds for {trials} proposals over {dimensions} numbers\n\n| sampler | MMH | Optuna | ratio |\n|---|---|---|---|")
-    for name in ("tpe", "cmaes"):
-        (mine,) = ours(binary, "time", name, trials, dimensions)
+def overhead(given):
+    trials, dimensions = given.time, given.dimensions
+    print(f"seconds for {trials} proposals over {dimensions} numbers\n\n| sampler | MMH | Optuna | ratio |\n|---|---|---|---|")
+    for name in given.samplers:
+        words = [given.binary, "time", name, str(trials), str(dimensions)]
+        mine = float(subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()[0])
         began = time.perf_counter()
-        search([(0, 1)] * dimensions, sphere, name, trials, 1)
-        theirs = time.perf_counter() - began
-        print(f"| {name} | {mine:.2f} | {theirs:.2f} | 1 / {theirs / mine:.0f} |", flush=True)
+        theirs([(0, 1)] * dimensions, lambda x: sum((v - 0.3) ** 2 for v in x), name, trials, 1)
+        seconds = time.perf_counter() - began
+        print(f"| `{name}` | {mine:.3f} | {seconds:.2f} | 1 / {seconds / mine:.0f} |", flush=True)
 
 
 def main():
@@ -135,13 +173,21 @@ def main():
     options.add_argument("--binary", default=HERE.parent / "target/release/examples/functions")
     options.add_argument("--seeds", type=int, default=30)
     options.add_argument("--trials", type=int, default=100)
-    options.add_argument("--samplers", nargs="+", default=["random", "tpe", "cmaes"])
-    options.add_argument("--time", action="store_true", help="only the time of proposals")
+    options.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=list(SAMPLERS))
+    options.add_argument("--functions", nargs="+", default=list(FUNCTIONS), choices=list(FUNCTIONS))
+    options.add_argument("--keep", type=pathlib.Path)
+    options.add_argument("--optuna-only", action="store_true", help="fill the file of `--keep`")
+    options.add_argument("--time", type=int, metavar="TRIALS", help="only the time that so many proposals take")
+    options.add_argument("--dimensions", type=int, default=20)
     given = options.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if not given.time:
-        quality(given.binary, given.trials, given.seeds, given.samplers)
-    overhead(given.binary, 1000, 20)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    if given.time:
+        overhead(given)
+    elif given.optuna_only:
+        fill(given, Kept(given.keep))
+    else:
+        quality(given, Kept(given.keep))
 
 
 if __name__ == "__main__":

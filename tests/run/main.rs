@@ -9,6 +9,7 @@ mod proof;
 mod resume;
 mod search;
 mod second;
+mod shared;
 mod signatures;
 mod study;
 mod support;

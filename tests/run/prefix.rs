@@ -72,7 +72,11 @@ fn trials_that_differ_in_length_are_trained_once() {
         ("three", &["--workers", "3"]),
         ("apart", &["--workers", "2", "--isolate", "process"]),
     ] {
-        let words = [&["run", "length.mmh", "--json", "--out", out], more].concat();
+        let words = [
+            &["run", "length.mmh", "--json", "--no-store", "--out", out],
+            more,
+        ]
+        .concat();
         studies.push(place.mmhc(&words).ends(0).json());
     }
     assert_eq!(studies[0]["study"], studies[1]["study"]);

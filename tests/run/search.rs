@@ -14,7 +14,12 @@ const SHORT: &[&str] = &[
 ];
 
 fn arguments<'a>(recipe: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    [&["run", recipe, "--json", "--out", out], SHORT, more].concat()
+    [
+        &["run", recipe, "--json", "--no-store", "--out", out],
+        SHORT,
+        more,
+    ]
+    .concat()
 }
 
 fn recipe() -> String {

@@ -45,6 +45,8 @@ impl Place {
         command.env("NO_COLOR", "1").stdin(Stdio::null());
         // What is known of the devices here is the user's own.
         command.env("XDG_CACHE_HOME", self.path("cache"));
+        command.env_remove("MMH_STORE");
+        command.env("XDG_DATA_HOME", self.path("data-home"));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }

@@ -35,7 +35,12 @@ const RUNGS: &[&str] = &[
 
 fn search(place: &Place, out: &str, set: &[&str], more: &[&str]) -> Ran {
     let recipe = recipe();
-    let words = [&["run", &recipe, "--json", "--out", out], set, more].concat();
+    let words = [
+        &["run", &recipe, "--json", "--no-store", "--out", out],
+        set,
+        more,
+    ]
+    .concat();
     place.mmhc(&words)
 }
 
@@ -138,7 +143,12 @@ fn workers_killed_at_random_change_nothing() {
     for round in 0..24u32 {
         let out = format!("killed-{}", round / 4);
         let more = ["--resume", "--isolate", "process", "--workers", "2"];
-        let arguments = [&["run", &words, "--json", "--out", &out], RUNGS, &more].concat();
+        let arguments = [
+            &["run", &words, "--json", "--no-store", "--out", &out],
+            RUNGS,
+            &more,
+        ]
+        .concat();
         let mut search = place.command(&arguments).spawn().expect("it starts");
         let status = loop {
             if let Some(status) = search.try_wait().expect("a status") {
@@ -181,7 +191,12 @@ fn workers_do_not_outlive_a_search_that_is_killed() {
     let wanted = search(&place, "whole", RUNGS, &[]).ends(0).json();
     let words = recipe();
     let more = ["--isolate", "process", "--workers", "2"];
-    let arguments = [&["run", &words, "--json", "--out", "killed"], RUNGS, &more].concat();
+    let arguments = [
+        &["run", &words, "--json", "--no-store", "--out", "killed"],
+        RUNGS,
+        &more,
+    ]
+    .concat();
     let mut child = place.command(&arguments).spawn().expect("it starts");
     let workers = (0..500).find_map(|_| {
         std::thread::sleep(Duration::from_millis(2));

@@ -151,6 +151,12 @@ pub(crate) struct RunArgs {
     /// With `--isolate process`: end a trial that takes longer; it is tried again alone, then the search ends
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) trial_timeout: Option<f64>,
+    /// The store that trials of a search are taken from and put into [default: MMH_STORE, or mmh/store in your data folder]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_store")]
+    pub(crate) store: Option<PathBuf>,
+    /// Train every trial of a search here, and leave the store alone
+    #[arg(long)]
+    pub(crate) no_store: bool,
     /// Log to other programs as well: `tensorboard=DIR` or `mlflow=http://HOST:PORT`; may be given several times
     #[arg(long = "log", value_name = "PROGRAM=PLACE", value_parser = log_target)]
     pub(crate) log: Vec<LogTarget>,

@@ -284,7 +284,7 @@ fn write_inputs(
 }
 
 /// A path inside the folder, the same on every system.
-fn slashed(path: &Path) -> String {
+pub(crate) fn slashed(path: &Path) -> String {
     let parts: Vec<_> = path
         .components()
         .map(|part| part.as_os_str().to_string_lossy())

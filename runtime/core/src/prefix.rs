@@ -6,8 +6,9 @@
 use crate::checkpoint::{Loaded, Progress, Store};
 use crate::failure::RunFailure;
 use crate::files::read_if_there;
-use crate::folder::{RunFolder, checkpoint_folder, lock};
-use crate::journal::{Event, now, read};
+use crate::folder::{RunFolder, checkpoint_folder, lock, slashed};
+use crate::journal::{Event, Line, now, read};
+use crate::state_hash::state_hash;
 use crate::trail::{Trail, mark_of};
 use blake3::Hash;
 use mmh_ir::Plan;
@@ -56,21 +57,87 @@ fn begun(schedule: &[Segment], steps: u64) -> Vec<Segment> {
     kept
 }
 
-/// Whether a training that is `steps` long measures after `step` steps just as any longer one does.
-fn measures_alike(training: &Training, step: u64) -> bool {
-    let every = training
-        .watch
-        .as_ref()
-        .map_or(1, |watch| watch.every.max(1));
-    step < training.steps || step.is_multiple_of(every)
+/// Whether two trainings measure after `step` steps alike: each measures at its end, and regularly.
+fn measure_alike(one: &Training, other: &Training, step: u64) -> bool {
+    let every = one.watch.as_ref().map_or(1, |watch| watch.every.max(1));
+    let is_inside = step < one.steps && step < other.steps;
+    is_inside || one.steps == other.steps || step.is_multiple_of(every)
 }
 
-/// A fresh run that looks for its first steps elsewhere.
+/// What a run folder has for trainings that begin alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Steps after which its newest checkpoint stands.
+    pub steps: u64,
+    /// The files that are needed to go on from there, by name, `/` between folders.
+    pub files: Vec<String>,
+}
+
+/// What the run folder `folder` has of training `number`, called `name`.
+pub fn offer(folder: &Path, number: usize, name: &str) -> Option<Offer> {
+    let place = checkpoint_folder(folder, number, name);
+    let names = std::fs::read_dir(&place).ok()?.flatten();
+    let step = |name: std::ffi::OsString| -> Option<(u64, String)> {
+        let name = name.into_string().ok()?;
+        let step = name.strip_suffix(".checkpoint")?.parse().ok()?;
+        Some((step, name))
+    };
+    let (steps, newest) = names.filter_map(|it| step(it.file_name())).max()?;
+    let within = slashed(&place.strip_prefix(folder).ok()?.join(newest));
+    let files = vec!["plan".to_owned(), "journal".to_owned(), within];
+    Some(Offer { steps, files })
+}
+
+/// Whether training `number` of `plan`, on data of this hash, begins like the one in the run folder `donor`, which has done `steps` steps.
+/// Whether what lies there is whole is for [`crate::Options::donor`] to look at.
+pub fn fits(donor: &Path, steps: u64, (plan, number): (&Plan, usize), data_hash: &str) -> bool {
+    let told = || {
+        let text = std::fs::read_to_string(donor.join("plan")).ok()?;
+        let other = Plan::from_text(&text).ok()?;
+        let lines = lines(&donor.join("journal"))?;
+        let Event::Start {
+            plan_hash,
+            data_hash: data,
+            ..
+        } = &lines.first()?.entry
+        else {
+            return None;
+        };
+        let [one, two] = [plan, &other].map(|plan| plan.trainings.get(number));
+        let alike = prefix_hash(&other, number, steps) == prefix_hash(plan, number, steps);
+        let same = other.hash() == *plan_hash && data == data_hash;
+        Some(same && alike && measure_alike(one?, two?, steps))
+    };
+    told().unwrap_or(false)
+}
+
+/// Steps that the run in a folder took from another one.
+pub fn taken(folder: &Path) -> u64 {
+    let lines = lines(&folder.join("journal")).unwrap_or_default();
+    let step = |event: &Event| match event {
+        Event::Taken { step, .. } => Some(*step),
+        _ => None,
+    };
+    lines
+        .iter()
+        .filter_map(|line| step(&line.entry))
+        .max()
+        .unwrap_or(0)
+}
+
+fn lines(journal: &Path) -> Option<Vec<Line>> {
+    let bytes = std::fs::read(journal).ok()?;
+    Some(read::<Event>(&bytes).ok()?.0)
+}
+
+/// A run that looks for its first steps elsewhere.
 pub(crate) struct Heir<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) number: usize,
     pub(crate) training: &'a Training,
     pub(crate) data_hash: &'a str,
+    /// Steps it has done.
+    pub(crate) done: u64,
     /// Steps it is to do.
     pub(crate) end: u64,
     pub(crate) trail: &'a mut Trail,
@@ -86,7 +153,7 @@ struct Estate {
 
 impl Heir<'_> {
     /// Takes what the run folder `donor` has of this training's first steps into `folder`. Nothing is taken, and nothing is
-    /// wrong, if that run is at work, damaged or another one.
+    /// wrong, if that run is at work, damaged, no further or another one.
     pub(crate) fn take(
         &mut self,
         donor: &Path,
@@ -128,7 +195,7 @@ impl Heir<'_> {
         let progress = estate.loaded.progress;
         folder.journal.flush()?;
         let checkpoint = store.save(&progress, folder.journal.head())?;
-        let state = crate::state_hash::state_hash(&self.training.state, &progress.state);
+        let state = state_hash(&self.training.state, &progress.state);
         let saved = Event::Checkpoint {
             training: name,
             step,
@@ -164,9 +231,9 @@ impl Heir<'_> {
             .filter_map(|(_, opened)| opened.ok().flatten());
         let fits = |loaded: &Loaded| {
             let step = loaded.progress.step;
-            (1..=self.end).contains(&step)
-                && measures_alike(training, step)
-                && measures_alike(self.training, step)
+            step > self.done
+                && step <= self.end
+                && measure_alike(training, self.training, step)
                 && lines.iter().any(|line| line.hash == loaded.journal)
                 && prefix_hash(&plan, self.number, step)
                     == prefix_hash(self.plan, self.number, step)
@@ -193,6 +260,11 @@ impl Heir<'_> {
                     if !self.trail.is_regular(*at) && *at != step {
                         continue;
                     }
+                    // What stands in the trail by now is not said again.
+                    let last = self.trail.marks().last();
+                    if last.is_some_and(|last| *at <= last.step) {
+                        continue;
+                    }
                     (*at, 2)
                 }
                 _ => continue,
@@ -202,12 +274,22 @@ impl Heir<'_> {
                 .watch
                 .as_ref()
                 .map_or(1, |watch| watch.every.max(1));
-            if place.0 <= step && (place.1 != 1 || place.0.is_multiple_of(every)) {
+            let is_regular = place.1 != 1
+                || place.0.is_multiple_of(every)
+                || place.0 == training.steps && training.steps == self.training.steps;
+            let is_new = place.1 == 2 || place.0 > self.done;
+            if place.0 <= step && is_regular && is_new {
                 told.insert(place, line.entry.clone());
             }
         }
-        // Without the mark at its last step, the trail would not hold the state that is taken.
-        told.contains_key(&(step, 2)).then(|| Estate {
+        // The trail must hold the state that is taken, and no state that was another one here.
+        let state = state_hash(&self.training.state, &loaded.progress.state);
+        let last = mark_of(told.get(&(step, 2))?, &training.name)??;
+        let contradicts = told.values().any(|event| {
+            let mark = mark_of(event, &training.name).flatten();
+            mark.is_some_and(|mark| self.trail.contradicts(mark.step, mark.state))
+        });
+        (last.state == state && !contradicts).then(|| Estate {
             plan_hash: plan_hash.clone(),
             loaded,
             told,

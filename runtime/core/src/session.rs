@@ -42,7 +42,7 @@ pub struct Options {
     pub limit: Option<Limit>,
     /// Longest time between checkpoints in seconds; `None` leaves them to the plan.
     pub checkpoint_seconds: Option<f64>,
-    /// A run folder whose training may begin like this one's: a fresh folder takes its first steps from there.
+    /// A run folder whose training may begin like this one's: steps that were done there and not here are taken from there.
     pub donor: Option<PathBuf>,
     /// The recipe's text, stored in the folder.
     pub recipe: RecipeText,
@@ -273,14 +273,22 @@ impl<'a> Session<'a> {
         let place = checkpoint_folder(&folder.path, number, &training.name);
         let store = Store::new(&*files, &place, &self.plan_hash, training);
         let mut trail = self.trail(training);
+        let progress = self.progress(folder, &place, &store, training, job.end, further)?;
+        trail
+            .restore(&folder.lines, &training.name, progress.step)
+            .map_err(|reason| RunFailure::Damaged {
+                path: folder.path.join("journal"),
+                reason,
+            })?;
         let taken = match &self.options.donor {
-            Some(donor) if folder.lines.is_empty() => {
+            Some(donor) if !progress.is_done(job.end) => {
                 let data_hash = data_hash(&self.data);
                 let mut heir = Heir {
                     plan: self.plan,
                     number,
                     training,
                     data_hash: &data_hash,
+                    done: progress.step,
                     end: job.end,
                     trail: &mut trail,
                 };
@@ -288,16 +296,7 @@ impl<'a> Session<'a> {
             }
             Some(_) | None => None,
         };
-        let progress = match taken {
-            Some(progress) => progress,
-            None => self.progress(folder, &place, &store, training, job.end, further)?,
-        };
-        trail
-            .restore(&folder.lines, &training.name, progress.step)
-            .map_err(|reason| RunFailure::Damaged {
-                path: folder.path.join("journal"),
-                reason,
-            })?;
+        let progress = taken.unwrap_or(progress);
         if further && progress.step > job.end {
             folder.close(training, &trail);
             return Ok(progress);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `study/journal` | what happened, hash-chained, in the order in which it happened |
 //! | `study/trials/HASH/` | the run folder of the trials with that plan |
+//! | `study/stored/HASH/` | what such a trial takes from the store, until it did |
 //!
 //! The journal's order depends on who was done first; the study itself, and its hash, do not.
 
@@ -69,6 +70,9 @@ pub enum StudyEvent {
         /// Where it can be seen; nowhere if nothing was trained.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         witness: Option<Witness>,
+        /// Steps that were taken from the store.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        stored: u64,
     },
     /// A trial failed for a reason that is none of its settings; it is tried once more, alone.
     Failed {
@@ -225,6 +229,13 @@ impl StudyFolder {
             step,
             state: state.clone(),
         })
+    }
+
+    /// Where what the store has for the trials with a plan of this hash is put while they take from it.
+    pub fn stored(&self, plan_hash: &str) -> PathBuf {
+        let trial = self.trial(plan_hash);
+        let name = trial.file_name().unwrap_or_default();
+        self.path.join("study").join("stored").join(name)
     }
 
     /// Makes a finished trial's run the folder's own, file by file as its journal has them. `metrics` and `report` tell of the

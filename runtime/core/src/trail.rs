@@ -156,6 +156,13 @@ impl Trail {
         Ok(())
     }
 
+    /// Whether the journal says that the state after `step` steps, which are done again, is another one.
+    pub(crate) fn contradicts(&self, step: u64, state: Hash) -> bool {
+        self.expected
+            .get(&step)
+            .is_some_and(|known| *known != state)
+    }
+
     /// Whether a mark is due after `step` steps.
     pub(crate) fn is_due(&self, step: u64, ends: bool) -> bool {
         (ends || self.is_regular(step)) && self.marks.last().is_none_or(|last| last.step != step)

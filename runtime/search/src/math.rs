@@ -142,7 +142,7 @@ pub fn log_sum_exp(terms: &mut [f64]) -> f64 {
 /// `exp(x)` for x in [−690, 0], to 53 bits or nearly: for sums, where the last bit of a term does not matter. Only sums and
 /// products without a branch, so that a loop of it runs on vectors.
 #[inline(always)]
-fn quick_exp(x: f64) -> f64 {
+pub(crate) fn quick_exp(x: f64) -> f64 {
     /// Added, a number loses its fraction; the low bits of the sum are the number.
     const WHOLE: f64 = 6_755_399_441_055_744.0;
     let x = if x > -690.0 { x } else { -690.0 };

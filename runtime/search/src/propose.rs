@@ -21,13 +21,8 @@ impl Study {
                 let seen = self.seen(trial);
                 tpe::point(self.spec(), &seen, trial as u64, attempt)
             }
-            Propose::Gp { .. } => {
-                let seen = self.seen(trial);
-                match seen.is_empty() {
-                    true => self.random(trial, attempt),
-                    false => gp::point(self.spec(), &seen, trial as u64, attempt),
-                }
-            }
+            Propose::Gp { .. } if self.spec().reads(trial) == 0 => self.random(trial, attempt),
+            Propose::Gp { .. } => gp::point(self, trial, attempt),
             Propose::CmaEs { population } => cma::point(self, population.max(2), trial, attempt),
             Propose::Nsga2 { population } => nsga::point(self, population.max(2), trial, attempt),
         }

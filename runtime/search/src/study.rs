@@ -4,7 +4,7 @@ use crate::math;
 use crate::pareto;
 use crate::space::{Domain, Point, Setting};
 use crate::spec::{Cohort, Direction, Method, Objective, Propose, Spec, WATCH};
-use crate::{cma, nsga, tpe};
+use crate::{cma, gp, nsga, tpe};
 use std::fmt::Write;
 
 /// Proposals that may be refused by the recipe's constraint before a trial counts as infeasible.
@@ -94,6 +94,7 @@ pub struct Study {
     pub(crate) trials: Vec<Trial>,
     pub(crate) cma: cma::Memo,
     pub(crate) nsga: nsga::Memo,
+    pub(crate) gp: gp::Memo,
 }
 
 /// What a proposal knows of a trial.
@@ -141,6 +142,7 @@ impl Study {
             trials: Vec::new(),
             cma: cma::Memo::default(),
             nsga: nsga::Memo::default(),
+            gp: gp::Memo::default(),
         })
     }
 

@@ -1,4 +1,5 @@
-//! Garbage collection: what no tag and no run that is kept needs goes away.
+//! Garbage collection: what no tag and no run that is kept needs goes away. Trainings that others may go on from stay as long as they are
+//! young: since they were put there or last used.
 //!
 //! It runs alone: every writer holds a lease until a reference holds what it put there. On file systems without locks, age
 //! guards what is young; so it does what a transfer that was cut has left, which a later one goes on with.
@@ -22,6 +23,8 @@ pub struct Collected {
     pub bytes: u64,
     /// Runs that went.
     pub runs: u64,
+    /// Trainings for others to go on from that went.
+    pub beginnings: u64,
     /// Objects that nothing needs, and that are too young to go.
     pub young: u64,
     /// Objects that stay because something needs them.
@@ -38,8 +41,21 @@ impl Store {
             true => grace,
             false => grace.max(WITHOUT_LOCKS),
         };
-        let (needed, reached) = self.needed()?;
+        let (mut needed, reached) = self.needed()?;
         let mut collected = Collected::default();
+        for (key, name, path) in self.all_beginnings()? {
+            match self.objects_of_beginning(&name, &key) {
+                Some(objects) if is_younger(&path, grace) => needed.extend(objects),
+                Some(_) | None => {
+                    collected.beginnings += 1;
+                    if !dry {
+                        self.drop_file(&path)?;
+                        // The folder of a key goes with the last of it.
+                        let _ = path.parent().map(fs::remove_dir);
+                    }
+                }
+            }
+        }
         // References go ahead of what they point to.
         for head in self.heads()? {
             if !reached.contains(&head) {

@@ -33,6 +33,8 @@ pub struct Checked {
     pub runs: u64,
     /// Tags.
     pub tags: u64,
+    /// Trainings for others to go on from.
+    pub beginnings: u64,
     /// Objects that nothing needs.
     pub unneeded: u64,
     /// Everything that is wrong.
@@ -165,7 +167,36 @@ impl Store {
                 Err(failure) => checked.fault(&place, &failure),
             }
         }
+        self.beginnings_need(&mut needs, checked)?;
         Ok(needs)
+    }
+
+    /// What trainings for others to go on from need.
+    fn beginnings_need(
+        &self,
+        needs: &mut BTreeMap<String, Need>,
+        checked: &mut Checked,
+    ) -> Result<(), StoreFailure> {
+        for (key, reference, place) in self.all_beginnings()? {
+            checked.beginnings += 1;
+            match self.beginning(&reference, &key) {
+                Ok(Some(found)) => {
+                    let of = |what: &str| format!("{what} of {reference}");
+                    let manifest = self.objects_of_beginning(&reference, &key);
+                    if let Some(object) = manifest.and_then(|it| it.into_iter().next()) {
+                        needs.entry(object).or_default().by.push(of("the manifest"));
+                    }
+                    for (name, file) in found.files {
+                        let need = needs.entry(file.blake3).or_default();
+                        need.bytes = Some(file.bytes);
+                        need.by.push(of(&name));
+                    }
+                }
+                Ok(None) => {}
+                Err(failure) => checked.fault(&place, &failure),
+            }
+        }
+        Ok(())
     }
 
     /// Puts whole copies in the place of what is damaged or missing. What is damaged is moved to `damaged/`.

@@ -11,6 +11,7 @@
 //! | `objects/AB/CDEF…` | bytes, named by their BLAKE3; never changed once they have their name |
 //! | `refs/runs/HEAD` | the object that is a run's manifest, and which of its data is here; named by its journal's last hash |
 //! | `refs/tags/NAME` | the head of a run |
+//! | `refs/trials/KEY/NAME` | a training after some steps, for others that begin alike |
 //! | `incoming/` | what is being written or received |
 //! | `uploads/` | what is being sent |
 //! | `damaged/` | what `fsck --repair` took out |
@@ -21,6 +22,7 @@
 //! | `store` | opening, leases, objects |
 //! | `refs` | runs and tags by name |
 //! | `add` | a folder into the store and out of it |
+//! | `beginnings` | trainings that others may go on from |
 //! | `manifest` | what a run is |
 //! | `content` | BLAKE3 of files on all cores |
 //! | `collect`, `fsck` | garbage collection; integrity |
@@ -39,6 +41,7 @@
 )]
 
 mod add;
+mod beginnings;
 mod collect;
 pub mod content;
 mod failure;
@@ -52,6 +55,7 @@ mod store;
 mod transfer;
 
 pub use add::Added;
+pub use beginnings::Beginning;
 pub use collect::Collected;
 pub use failure::StoreFailure;
 pub use folder::FolderRemote;

@@ -141,7 +141,7 @@ impl Manifest {
 }
 
 /// Whether a name stays in its folder, on every system.
-fn is_inside(name: &str) -> bool {
+pub(crate) fn is_inside(name: &str) -> bool {
     let part = |part: &str| {
         let device = part.split('.').next().unwrap_or_default();
         let reserved = ["con", "prn", "aux", "nul"].contains(&device.to_ascii_lowercase().as_str());

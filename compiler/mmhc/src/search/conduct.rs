@@ -5,6 +5,7 @@
 
 use super::failure_of;
 use super::figures::{figures, measures};
+use super::shared::{Shared, Wanted};
 use super::show::Board;
 use super::trained::{Order, Trained, absolute, bits, number, within};
 use super::trials::{Instance, Trials};
@@ -37,6 +38,8 @@ struct Reached {
     curve: Curve,
     /// The plan of the trial that shows it, where that is another one.
     of: Option<String>,
+    /// Steps that were taken from the store.
+    stored: u64,
 }
 
 /// What is to be done about a job.
@@ -51,8 +54,18 @@ enum Inherited {
     Nothing,
     /// All: this is what it comes to.
     Result(Reached),
-    /// The first steps, of which this run folder holds some.
-    Steps(PathBuf),
+    /// The first steps: so many at most, of which this run folder holds some.
+    Steps(u64, PathBuf),
+}
+
+/// What came of a search.
+pub(crate) struct Conducted<'a> {
+    pub(crate) study: Study,
+    pub(crate) trials: Trials<'a>,
+    pub(crate) folder: StudyFolder,
+    pub(crate) curves: BTreeMap<usize, Curve>,
+    /// Steps of trials that were taken from the store.
+    pub(crate) stored: BTreeMap<usize, u64>,
 }
 
 /// A search at work.
@@ -64,6 +77,9 @@ pub(crate) struct Conductor<'a> {
     cancel: Arc<AtomicBool>,
     /// Makes the device of a worker that is a thread.
     device: MakeDevice<'a>,
+    /// Trials of this and other searches.
+    shared: &'a Shared,
+    stored: BTreeMap<usize, u64>,
     board: Board,
     /// Trials written into the journal.
     noted: usize,
@@ -87,7 +103,7 @@ impl<'a> Conductor<'a> {
         trials: Trials<'a>,
         folder: StudyFolder,
         cancel: Arc<AtomicBool>,
-        device: MakeDevice<'a>,
+        (device, shared): (MakeDevice<'a>, &'a Shared),
     ) -> Self {
         let board = Board::new(&study);
         Self {
@@ -97,6 +113,8 @@ impl<'a> Conductor<'a> {
             folder,
             cancel,
             device,
+            shared,
+            stored: BTreeMap::new(),
             board,
             noted: 0,
             known: BTreeMap::new(),
@@ -108,13 +126,14 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    pub(crate) fn into_parts(self) -> (Study, Trials<'a>, StudyFolder, BTreeMap<usize, Curve>) {
-        (
-            self.study,
-            self.trials.into_inner(),
-            self.folder,
-            self.curves,
-        )
+    pub(crate) fn into_parts(self) -> Conducted<'a> {
+        Conducted {
+            study: self.study,
+            trials: self.trials.into_inner(),
+            folder: self.folder,
+            curves: self.curves,
+            stored: self.stored,
+        }
     }
 
     /// Runs to the end of the study.
@@ -130,6 +149,7 @@ impl<'a> Conductor<'a> {
             isolate: self.args.isolate,
             most: self.args.trial_timeout.map(Duration::from_secs_f64),
             device: self.device,
+            shared: self.shared,
         };
         let result = std::thread::scope(|scope| {
             let started = start(scope, crew, &tasks, &done);
@@ -276,6 +296,7 @@ impl<'a> Conductor<'a> {
                 others,
                 curve,
                 witness,
+                stored,
             } = &line.entry
             else {
                 continue;
@@ -299,6 +320,7 @@ impl<'a> Conductor<'a> {
                 others,
                 curve,
                 of: witness.filter(|of| of != plan_hash),
+                stored: *stored,
             };
             self.keep(job, plan_hash.clone(), reached);
         }
@@ -312,6 +334,9 @@ impl<'a> Conductor<'a> {
         self.failed.remove(&job);
         self.known.insert((plan_hash, job.rung), reached.clone());
         self.study.record_all(job, reached.outcome, &reached.others);
+        if reached.stored > 0 {
+            self.stored.insert(job.trial, reached.stored);
+        }
         if !reached.curve.is_empty() {
             self.curves.insert(job.trial, reached.curve);
         }
@@ -331,11 +356,13 @@ impl<'a> Conductor<'a> {
                 .map(|(step, value)| (*step, bits(*value)))
                 .collect(),
             witness: self.witness(job, &plan_hash, &reached)?,
+            stored: reached.stored,
         };
+        let stored = reached.stored;
         self.write(&event, true)?;
         self.keep(job, plan_hash, reached);
         let settings = self.trials.borrow().settings(&self.study, job.trial);
-        self.board.result(&self.study, job, &settings);
+        self.board.result(&self.study, job, &settings, stored);
         Ok(())
     }
 
@@ -385,11 +412,19 @@ impl<'a> Conductor<'a> {
                     others: Vec::new(),
                     curve: Vec::new(),
                     of: None,
+                    stored: 0,
                 },
             ));
         }
         if let Some(reached) = self.known.get(&(hash.clone(), job.rung)) {
-            return Ok(Next::Known(hash, reached.clone()));
+            let stored = 0;
+            return Ok(Next::Known(
+                hash,
+                Reached {
+                    stored,
+                    ..reached.clone()
+                },
+            ));
         }
         // Two that begin alike are not trained at once: the second takes from the first.
         if self
@@ -400,10 +435,14 @@ impl<'a> Conductor<'a> {
             return Ok(Next::Wait);
         }
         drop(trials);
-        let donor = match self.inherit(job, &instance)? {
+        let (known, donor) = match self.inherit(job, &instance)? {
             Inherited::Result(reached) => return Ok(Next::Known(hash, reached)),
-            Inherited::Steps(donor) => Some(donor),
-            Inherited::Nothing => None,
+            Inherited::Steps(steps, donor) => (steps, Some(donor)),
+            Inherited::Nothing => (0, None),
+        };
+        let (donor, is_stored) = match self.shared(job, &instance, known) {
+            Some(stored) => (Some(stored), true),
+            None => (donor, false),
         };
         let trials = self.trials.borrow();
         self.alone = first;
@@ -420,6 +459,7 @@ impl<'a> Conductor<'a> {
             job,
             order,
             base: absolute(trials.base()),
+            is_stored,
             cancel: Arc::clone(&self.cancel),
             instance,
         }))
@@ -452,7 +492,26 @@ impl<'a> Conductor<'a> {
             }
         }
         let donor = donor.filter(|donor| donor.join("journal").exists());
-        Ok(donor.map_or(Inherited::Nothing, Inherited::Steps))
+        Ok(donor.map_or(Inherited::Nothing, |it| Inherited::Steps(furthest, it)))
+    }
+
+    /// What the store has of a trial, beyond the steps that are `known` and those of its own last rung.
+    fn shared(&self, job: Job, instance: &Arc<Instance>, known: u64) -> Option<PathBuf> {
+        let trials = self.trials.borrow();
+        let search = trials.search();
+        let end = |rung| instance.end(search, rung, self.args.changes.limit);
+        let before = |rung: &usize| {
+            self.known
+                .contains_key(&(instance.plan_hash.clone(), *rung))
+        };
+        let own = (0..job.rung).rev().find(before).map_or(0, end);
+        self.shared.find(&Wanted {
+            instance,
+            training: search.training,
+            known: known.max(own),
+            end: end(job.rung),
+            place: &self.folder.stored(&instance.plan_hash),
+        })
     }
 
     /// The figures of a trial that was trained, in the order of the search.
@@ -463,6 +522,7 @@ impl<'a> Conductor<'a> {
                 others: Vec::new(),
                 curve: trained.curve,
                 of: None,
+                stored: 0,
             });
         };
         let instance = self.trials.borrow_mut().instance(&self.study, job.trial)?;
@@ -474,15 +534,23 @@ impl<'a> Conductor<'a> {
             others: all.collect(),
             curve: trained.curve,
             of: None,
+            stored: 0,
         })
     }
 
     fn take(&mut self, done: Done) -> Result<(), Failure> {
         self.flying.remove(&done.job);
+        if done.stored > 0 {
+            // It was a copy, and is of no more use.
+            let _ = std::fs::remove_dir_all(self.folder.stored(&done.plan_hash));
+        }
         let was_alone = self.alone.take_if(|job| *job == done.job).is_some();
         match done.result {
             Ok(trained) => {
-                let reached = self.reached(done.job, trained)?;
+                let reached = Reached {
+                    stored: done.stored,
+                    ..self.reached(done.job, trained)?
+                };
                 self.record(done.job, done.plan_hash, reached)
             }
             // The loop sees that it was cancelled.
@@ -546,6 +614,7 @@ fn inherited(
         others: all.collect(),
         curve,
         of: reached.of.clone(),
+        stored: 0,
     })
 }
 

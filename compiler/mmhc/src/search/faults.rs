@@ -1,6 +1,7 @@
 //! Devices that fail while a search is at work: a failure is never a result.
 
 use super::conduct::Conductor;
+use super::shared::Shared;
 use super::trials::Trials;
 use super::workers::MakeDevice;
 use crate::args::{Cli, DeviceArgs, RunArgs, Verb};
@@ -85,6 +86,7 @@ fn arguments(out: &Path, resume: bool) -> RunArgs {
         words.extend(["--set".into(), set.into()]);
     }
     words.extend(["--workers".into(), "2".into(), "--out".into(), out.into()]);
+    words.push("--no-store".into());
     if resume {
         words.push("--resume".into());
     }
@@ -131,9 +133,10 @@ fn search(
     let study = Study::new(search.spec.clone()).expect("a study");
     let trials = Trials::new(&checked, search, false);
     let cancel = Arc::new(AtomicBool::new(false));
-    let mut conductor = Conductor::new(&args, study, trials, folder, cancel, make);
+    let shared = Shared::open(&args);
+    let mut conductor = Conductor::new(&args, study, trials, folder, cancel, (make, &shared));
     let ended = conductor.conduct();
-    let (study, ..) = conductor.into_parts();
+    let study = conductor.into_parts().study;
     let journal = std::fs::read_to_string(out.join("study/journal")).expect("a journal");
     let entry = |line: &str| {
         let line: serde_json::Value = serde_json::from_str(line).expect("JSON");

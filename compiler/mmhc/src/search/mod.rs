@@ -10,6 +10,7 @@ mod faults;
 mod figures;
 mod page;
 pub(crate) mod process;
+mod shared;
 mod show;
 mod trained;
 mod trials;
@@ -25,7 +26,7 @@ use crate::logs::{About, Logs};
 use crate::outcome::{Exit, Failure, Outcome};
 use crate::progress::Progress;
 use crate::{device, run, system};
-use conduct::{Conductor, Curve};
+use conduct::{Conducted, Conductor, Curve};
 use mmh_check::recipe::Search;
 use mmh_diag::Code;
 use mmh_runtime::journal::EDITION;
@@ -33,6 +34,7 @@ use mmh_runtime::study::{StudyEvent, StudyFolder};
 use mmh_runtime::{Disk, Limit, Options, RunFailure, RunSummary, Session, Silent};
 use mmh_search::{Status, Study};
 use serde_json::{Map, Value, json};
+use shared::Shared;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,6 +49,8 @@ pub(crate) struct Searched<'a> {
     settings: Vec<Map<String, Value>>,
     /// The watched figure of each trial by steps.
     curves: BTreeMap<usize, Curve>,
+    /// Steps of trials that were taken from the store.
+    stored: BTreeMap<usize, u64>,
     /// Whether large watched figures are good.
     watch_is_large: bool,
 }
@@ -72,9 +76,17 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
     let folder = StudyFolder::open(Arc::new(Disk), out, args.resume, &start).map_err(failed)?;
     let trials = Trials::new(checked, search, json);
     let make = |own: &DeviceArgs| device::choose(own, None, false).ok();
-    let mut conductor = Conductor::new(args, study, trials, folder, Arc::clone(&cancel), &make);
+    let shared = Shared::open(args);
+    let cancelled = Arc::clone(&cancel);
+    let mut conductor = Conductor::new(args, study, trials, folder, cancelled, (&make, &shared));
     let conducted = conductor.conduct();
-    let (study, mut trials, mut folder, curves) = conductor.into_parts();
+    let Conducted {
+        study,
+        mut trials,
+        mut folder,
+        curves,
+        stored,
+    } = conductor.into_parts();
     conducted?;
 
     let Some((best, value)) = study.best() else {
@@ -88,6 +100,7 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
         study,
         settings,
         curves,
+        stored,
         watch_is_large: false,
     };
     let instance = trials.instance(&searched.study, best)?;
@@ -129,6 +142,8 @@ pub(crate) fn run(args: &RunArgs, checked: &Checked, search: &Search, out: &Path
     }
     let report = std::fs::read_to_string(place.join("report.html")).unwrap_or_default();
     let report = page::with_study(&report, &searched, best);
+    // Empty by now, and of no more use.
+    let _ = std::fs::remove_dir_all(out.join("study").join("stored"));
     let adopted = folder.adopt(&place, &instance.texts, &metrics, &report);
     let files = adopted.map_err(failed)?;
     finish(&mut folder, &searched, best, &summary, files).map_err(failed)?;

@@ -404,6 +404,10 @@ fn table(page: &mut String, searched: &Searched<'_>) {
             Status::Diverged => "diverged",
             Status::Infeasible => "infeasible",
         };
+        let from = match searched.stored.get(&number) {
+            Some(steps) => format!(", {steps} steps from the store"),
+            None => String::new(),
+        };
         let figure = trial
             .results
             .iter()
@@ -412,7 +416,7 @@ fn table(page: &mut String, searched: &Searched<'_>) {
             .map_or(String::new(), |outcome| words(*outcome));
         let _ = write!(
             page,
-            "<tr><td class=\"n\">{}</td><td>{state}</td><td>{}</td>",
+            "<tr><td class=\"n\">{}</td><td>{state}{from}</td><td>{}</td>",
             number + 1,
             escape(&figure)
         );

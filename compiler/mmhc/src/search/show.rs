@@ -61,7 +61,13 @@ impl Board {
     }
 
     /// A trial was trained to a rung.
-    pub(crate) fn result(&mut self, study: &Study, job: Job, settings: &Map<String, Value>) {
+    pub(crate) fn result(
+        &mut self,
+        study: &Study,
+        job: Job,
+        settings: &Map<String, Value>,
+        stored: u64,
+    ) {
         let outcome = study
             .trials()
             .get(job.trial)
@@ -76,11 +82,12 @@ impl Board {
             _ => format!("  rung {}/{rungs}", job.rung + 1),
         };
         let line = format!(
-            "{}  trial {}/{}{rung}  {}  {}",
+            "{}  trial {}/{}{rung}  {}{}  {}",
             self.name,
             job.trial + 1,
             self.total,
             words(outcome),
+            if stored > 0 { "  from the store" } else { "" },
             written(settings)
         );
         let Some(bar) = &self.bar else {
@@ -95,10 +102,11 @@ impl Board {
             self.best
                 .retain(|(_, _, known)| !known.starts_with(&format!("{:>5}  ", job.trial + 1)));
             let row = format!(
-                "{:>5}  rung {}/{rungs}  {:<12}  {}",
+                "{:>5}  rung {}/{rungs}  {:<12}  {}{}",
                 job.trial + 1,
                 job.rung + 1,
                 words(outcome),
+                if stored > 0 { "from the store, " } else { "" },
                 pairs(settings, brief)
             );
             self.best.push((job.rung, loss, row));
@@ -176,6 +184,11 @@ pub(crate) fn end(searched: &Searched<'_>, best: usize, value: f64) -> String {
         if number(name) > 0 {
             parts.push(format!("{} {name}", number(name)));
         }
+    }
+    match searched.stored.len() {
+        0 => {}
+        1 => parts.push("1 from the store".to_owned()),
+        count => parts.push(format!("{count} from the store")),
     }
     let settings = searched.settings.get(best).map(written).unwrap_or_default();
     format!(

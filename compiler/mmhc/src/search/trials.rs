@@ -8,6 +8,7 @@ use crate::world::Draft;
 use mmh_check::recipe::{Figure, Length, Search};
 use mmh_check::{chosen_texts, setting_text};
 use mmh_ir::Plan;
+use mmh_runtime::data::data_hash;
 use mmh_runtime::prefix::prefix_hash;
 use mmh_runtime::{Dataset, Limit, RecipeText, load_data};
 use mmh_search::{Point, Study};
@@ -26,6 +27,8 @@ pub(crate) struct Instance {
     pub(crate) bytes: u64,
     /// What its training has in common with trainings that differ from it in their length and schedule alone.
     pub(crate) kin: String,
+    /// The same and its data, 64 hex digits: what it is called in the store.
+    pub(crate) key: String,
     /// Whether the recipe's constraint holds.
     pub(crate) holds: bool,
 }
@@ -133,10 +136,15 @@ impl<'a> Trials<'a> {
             .zip(chosen.iter().cloned())
             .skip(1)
             .collect();
+        let kin = prefix_hash(&plan, self.search.training, 0)
+            .map_or(String::new(), |hash| hash.to_hex().to_string());
+        let mut key = blake3::Hasher::new_derive_key("mmh trial 1");
+        key.update(kin.as_bytes())
+            .update(data_hash(&data).as_bytes());
         Ok(Instance {
             plan_hash: plan.hash(),
-            kin: prefix_hash(&plan, self.search.training, 0)
-                .map_or(String::new(), |hash| hash.to_hex().to_string()),
+            kin,
+            key: key.finalize().to_hex().to_string(),
             bytes: match self.counts_bytes() {
                 true => bytes(&plan, self.search.training),
                 false => 0,

@@ -1,11 +1,13 @@
 //! Workers that train trials, as threads or as processes. Each has a device of its own.
 
 use super::process::Keeper;
+use super::shared::Shared;
 use super::trained::{Order, Trained, train};
 use super::trials::Instance;
 use crate::args::{DeviceArgs, Isolate};
 use mmh_ir::device::Device;
 use mmh_runtime::RunFailure;
+use mmh_runtime::prefix::taken;
 use mmh_search::Job;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -25,6 +27,8 @@ pub(crate) struct Task {
     pub(crate) order: Order,
     /// The folder that data paths start from.
     pub(crate) base: PathBuf,
+    /// Whether its first steps lie in the store.
+    pub(crate) is_stored: bool,
     pub(crate) cancel: Arc<AtomicBool>,
 }
 
@@ -32,6 +36,8 @@ pub(crate) struct Task {
 pub(crate) struct Done {
     pub(crate) job: Job,
     pub(crate) plan_hash: String,
+    /// Steps that were taken from the store.
+    pub(crate) stored: u64,
     pub(crate) result: Result<Trained, RunFailure>,
 }
 
@@ -47,6 +53,8 @@ pub(crate) struct Crew<'a> {
     /// The longest that a piece of work may take, in a process.
     pub(crate) most: Option<Duration>,
     pub(crate) device: MakeDevice<'a>,
+    /// Where what was trained is kept for others.
+    pub(crate) shared: &'a Shared,
 }
 
 /// Starts workers that share the threads and take tasks until there are no more.
@@ -66,10 +74,10 @@ pub(crate) fn start<'scope, 'env>(
         let (own, done) = (own.clone(), done.clone());
         let builder = std::thread::Builder::new().stack_size(STACK);
         builder.spawn_scoped(scope, move || match crew.isolate {
-            Isolate::Thread => in_thread(crew.device, &own, tasks, &done),
+            Isolate::Thread => in_thread(crew, &own, tasks, &done),
             Isolate::Process => {
                 let mut keeper = Keeper::new(own, crew.most);
-                work(tasks, &done, |task| keeper.train(task));
+                work(crew.shared, tasks, &done, |task| keeper.train(task));
             }
         })
     };
@@ -77,14 +85,16 @@ pub(crate) fn start<'scope, 'env>(
 }
 
 fn in_thread(
-    make: MakeDevice<'_>,
+    crew: Crew<'_>,
     args: &DeviceArgs,
     tasks: &Mutex<Receiver<Task>>,
     done: &Sender<Done>,
 ) {
     // The same arguments gave a device before.
-    let Some(device) = make(args) else { return };
-    work(tasks, done, |task| {
+    let Some(device) = (crew.device)(args) else {
+        return;
+    };
+    work(crew.shared, tasks, done, |task| {
         let instance = &task.instance;
         train(
             &task.order,
@@ -99,6 +109,7 @@ fn in_thread(
 
 /// Takes tasks until there are no more.
 fn work(
+    shared: &Shared,
     tasks: &Mutex<Receiver<Task>>,
     done: &Sender<Done>,
     mut train: impl FnMut(&Task) -> Result<Trained, RunFailure>,
@@ -114,10 +125,17 @@ fn work(
                 "it stopped for an unknown reason".to_owned()
             })))
         });
+        let place = &task.order.place;
+        let taken = taken(place);
+        if result.is_ok() && taken < task.order.end {
+            shared.keep(&task.instance, task.order.training, place);
+        }
+        let stored = if task.is_stored { taken } else { 0 };
         let plan_hash = task.instance.plan_hash.clone();
         let done = done.send(Done {
             job: task.job,
             plan_hash,
+            stored,
             result,
         });
         if done.is_err() {

@@ -49,11 +49,12 @@ pub(crate) fn fsck(args: &FsckArgs) -> Outcome {
         ));
     }
     system::tell(&format!(
-        "{} objects, {} in {seconds:.2} s; {} runs, {} tags, {} objects that nothing needs\n",
+        "{} objects, {} in {seconds:.2} s; {} runs, {} tags, {} trials, {} objects that nothing needs\n",
         checked.objects,
         amount(checked.bytes),
         checked.runs,
         checked.tags,
+        checked.beginnings,
         checked.unneeded
     ));
     match report.findings.is_empty() {
@@ -116,6 +117,7 @@ fn document(store: &Store, checked: &Checked, report: &Report) -> Value {
         "bytes": checked.bytes,
         "runs": checked.runs,
         "tags": checked.tags,
+        "trials": checked.beginnings,
         "unneeded": checked.unneeded,
         "problems": checked.problems.iter().map(problem).collect::<Vec<_>>(),
         "diagnostics": audit::as_json(report),

@@ -116,7 +116,7 @@ fn place(which: &Which) -> Option<PathBuf> {
 }
 
 /// Opens the store, or makes it.
-fn open(which: &Which) -> Result<Store, Failure> {
+pub(crate) fn open(which: &Which) -> Result<Store, Failure> {
     let missing =
         || Failure::Usage("no folder for the store: say with `--store` where it is".to_owned());
     Store::open(&place(which).ok_or_else(missing)?).map_err(|failure| failed(&failure, which.json))
@@ -281,16 +281,17 @@ fn collect(which: &Which, hours: u32, dry: bool) -> Outcome {
         .map_err(|failure| failed(&failure, json))?;
     let would = if dry { "would go" } else { "went" };
     system::tell(&format!(
-        "{} objects and {} runs {would}, {}; {} objects are needed, {} are too young to go\n",
+        "{} objects, {} runs and {} trials {would}, {}; {} objects are needed, {} are too young to go\n",
         found.objects,
         found.runs,
+        found.beginnings,
         amount(found.bytes),
         found.needed,
         found.young
     ));
     if json {
         let found = json!({
-            "objects": found.objects, "runs": found.runs, "bytes": found.bytes, "needed": found.needed,
+            "objects": found.objects, "runs": found.runs, "trials": found.beginnings, "bytes": found.bytes, "needed": found.needed,
             "young": found.young, "dry_run": dry,
         });
         system::say(&format!("{found:#}\n"));

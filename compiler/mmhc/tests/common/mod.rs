@@ -86,6 +86,9 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mmhc"));
         command.args(arguments).current_dir(self.folder.path());
         command.env("XDG_CACHE_HOME", self.path("cache"));
+        command
+            .env_remove("MMH_STORE")
+            .env("XDG_DATA_HOME", self.path("data-home"));
         command.envs(variables.iter().copied()).stdin(Stdio::null());
         Ran::from(command.output().expect("mmhc starts"))
     }
@@ -95,6 +98,8 @@ impl Place {
             .args(arguments)
             .current_dir(self.folder.path())
             .env("XDG_CACHE_HOME", self.path("cache"))
+            .env_remove("MMH_STORE")
+            .env("XDG_DATA_HOME", self.path("data-home"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
