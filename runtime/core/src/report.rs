@@ -11,7 +11,8 @@ use std::fmt::Write;
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c1c1c;\
 background:#fff}h1,h2{font-weight:600}table{border-collapse:collapse;margin:.5rem 0 1.5rem}td,th{padding:.2rem .8rem .2rem 0;\
 text-align:left;border-bottom:1px solid #ddd}td.n{text-align:right;font-variant-numeric:tabular-nums}code{word-break:break-all}\
-svg{width:100%;height:auto;border:1px solid #ddd}@media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}}";
+svg{width:100%;height:auto;border:1px solid #ddd}@media(max-width:40rem){svg text{font-size:19px}}\
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#161616}td,th,svg{border-color:#444}}";
 
 /// The page of a finished run.
 pub(crate) fn report(plan: &Plan, summary: &RunSummary, trained: &[Progress]) -> String {

@@ -388,7 +388,7 @@ fn importance(page: &mut String, searched: &Searched<'_>) {
 
 fn table(page: &mut String, searched: &Searched<'_>) {
     let study = &searched.study;
-    page.push_str("<h2>Trials</h2><div style=\"overflow-x:auto\"><table id=\"trials\"><tr><th>trial</th><th>state</th>");
+    page.push_str("<h2>Trials</h2><div style=\"overflow-x:auto\"><table id=\"trials\" style=\"white-space:nowrap\"><tr><th>trial</th><th>state</th>");
     for objective in &study.spec().objectives {
         let _ = write!(page, "<th>{}</th>", escape(&objective.name));
     }

@@ -17,9 +17,20 @@ const SHOWN: usize = 8;
 pub(crate) struct Board {
     bar: Option<ProgressBar>,
     total: usize,
-    /// The best trials so far: rung, loss, line.
-    best: Vec<(usize, f64, String)>,
+    /// The best trials so far.
+    best: Vec<Good>,
+    /// The names of what is searched.
+    sites: Vec<String>,
     name: String,
+}
+
+/// A trial in the table.
+struct Good {
+    trial: usize,
+    rung: usize,
+    loss: f64,
+    /// Figure and settings, as they are shown.
+    cells: Vec<String>,
 }
 
 impl Board {
@@ -42,6 +53,13 @@ impl Board {
             bar,
             total: study.total(),
             best: Vec::new(),
+            sites: study
+                .spec()
+                .space
+                .sites
+                .iter()
+                .map(|site| site.name.clone())
+                .collect(),
             name,
         }
     }
@@ -99,25 +117,25 @@ impl Board {
                 Direction::Maximise => -value,
                 Direction::Minimise => value,
             };
+            let from = if stored > 0 { " (store)" } else { "" };
+            let setting = |site: &String| {
+                let text = settings.get(site).and_then(Value::as_str);
+                text.map_or("–".to_owned(), brief)
+            };
+            let figure = format!("{}{from}", words(outcome));
+            let cells = [figure].into_iter().chain(self.sites.iter().map(setting));
+            self.best.retain(|known| known.trial != job.trial);
+            self.best.push(Good {
+                trial: job.trial,
+                rung: job.rung,
+                loss,
+                cells: cells.collect(),
+            });
             self.best
-                .retain(|(_, _, known)| !known.starts_with(&format!("{:>5}  ", job.trial + 1)));
-            let row = format!(
-                "{:>5}  rung {}/{rungs}  {:<12}  {}{}",
-                job.trial + 1,
-                job.rung + 1,
-                words(outcome),
-                if stored > 0 { "from the store, " } else { "" },
-                pairs(settings, brief)
-            );
-            self.best.push((job.rung, loss, row));
-            self.best
-                .sort_by(|a, b| b.0.cmp(&a.0).then(a.1.total_cmp(&b.1)));
+                .sort_by(|a, b| b.rung.cmp(&a.rung).then(a.loss.total_cmp(&b.loss)));
         }
         let wide = system::width().unwrap_or(80).saturating_sub(1);
-        let rows = self.best.iter().take(SHOWN);
-        let table: String = rows
-            .map(|(_, _, row)| format!("\n{}", row.chars().take(wide).collect::<String>()))
-            .collect();
+        let table = best_of(&self.best, &self.sites, rungs, wide);
         bar.set_position(begun(study) as u64);
         bar.set_message(table);
     }
@@ -128,6 +146,52 @@ impl Board {
             bar.finish_and_clear();
         }
     }
+}
+
+/// A table of the best trials, under a bar: as many settings as there is room for.
+fn best_of(best: &[Good], sites: &[String], rungs: usize, wide: usize) -> String {
+    let shown = best.get(..best.len().min(SHOWN)).unwrap_or_default();
+    let head = ["figure".to_owned()]
+        .into_iter()
+        .chain(sites.iter().cloned());
+    let mut rows = vec![(
+        "trial".to_owned(),
+        "rung".to_owned(),
+        head.collect::<Vec<_>>(),
+    )];
+    rows.extend(shown.iter().map(|it| {
+        let rung = format!("{}/{rungs}", it.rung + 1);
+        ((it.trial + 1).to_string(), rung, it.cells.clone())
+    }));
+    let long = |text: &String| text.chars().count();
+    let column = |place: usize| {
+        let cells = rows.iter().filter_map(|(.., cells)| cells.get(place));
+        cells.map(long).max().unwrap_or(0)
+    };
+    let mut room = wide.saturating_sub(if rungs > 1 { 14 } else { 7 });
+    let mut widths = Vec::new();
+    for width in (0..=sites.len()).map(column) {
+        // The last columns are left out where there is no room for them.
+        let Some(left) = room.checked_sub(width + 2) else {
+            break;
+        };
+        room = left;
+        widths.push(width);
+    }
+    let mut table = String::new();
+    for (trial, rung, cells) in &rows {
+        let _ = write!(table, "\n{trial:>7}");
+        if rungs > 1 {
+            let _ = write!(table, "  {rung:<5}");
+        }
+        for (cell, width) in cells.iter().zip(&widths) {
+            let _ = write!(table, "  {cell:<width$}");
+        }
+        if widths.len() < cells.len() && room > 1 {
+            table.push_str(" …");
+        }
+    }
+    table
 }
 
 fn done(study: &Study) -> usize {
@@ -290,7 +354,38 @@ fn method(method: Method) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::brief;
+    use super::{Good, best_of, brief};
+
+    #[test]
+    fn the_table_of_the_best_fits_its_width() {
+        let sites = ["hidden", "lr", "a_long_name_of_a_setting"].map(str::to_owned);
+        let good = |trial: usize| Good {
+            trial,
+            rung: 1,
+            loss: 0.0,
+            cells: ["0.12345 (store)", "64", "0.0739", "–"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        let best = [good(3), good(41)];
+        for wide in [20, 40, 60, 79, 199] {
+            let table = best_of(&best, &sites, 3, wide);
+            let lines: Vec<&str> = table.split('\n').skip(1).collect();
+            assert_eq!(lines.len(), 3);
+            assert!(
+                lines.iter().all(|line| line.chars().count() <= wide),
+                "{table}"
+            );
+        }
+        let whole = best_of(&best, &sites, 3, 199);
+        assert!(whole.contains("a_long_name_of_a_setting") && !whole.contains('…'));
+        let narrow = best_of(&best, &sites, 1, 40);
+        assert!(
+            narrow.contains("0.12345 (store)") && narrow.contains('…'),
+            "{narrow}"
+        );
+        assert!(!narrow.contains("rung"));
+    }
 
     #[test]
     fn drawn_numbers_are_cut_and_written_ones_are_not() {

@@ -8,11 +8,11 @@ use crate::draws::Draws;
 use crate::space::{Domain, Space};
 
 /// Points at random, and around the best trial.
-const SCATTERED: usize = 32 * LANES;
+const SCATTERED: usize = 64 * LANES;
 const AROUND_BEST: usize = 8 * LANES;
 
 /// Of those led uphill, how many come from around the best trial.
-const NEAR: usize = 5;
+const NEAR: usize = 1;
 
 /// Steps uphill, the first, the shortest and the longest.
 const STEPS: usize = 60;
@@ -108,8 +108,8 @@ fn climbed(space: &Space, process: &Process, starts: &[Vec<f64>]) -> Vec<Vec<f64
         for lane in 0..LANES {
             if values[lane] > best.1[lane] {
                 best.1[lane] = values[lane];
-                for site in 0..sites {
-                    best.0[site][lane] = at[site][lane];
+                for (best, at) in best.0.iter_mut().zip(&at) {
+                    best[lane] = at[lane];
                 }
             }
         }

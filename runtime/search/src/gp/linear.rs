@@ -23,8 +23,8 @@ pub(crate) fn cholesky(mut a: Matrix) -> Matrix {
         for i in first..n {
             for k in first..end.min(i + 1) {
                 let mut sum = a[i][k];
-                for m in first..k {
-                    sum -= a[i][m] * a[k][m];
+                for (x, y) in a[i][first..k].iter().zip(&a[k][first..k]) {
+                    sum -= x * y;
                 }
                 a[i][k] = match i == k {
                     true => sum.max(LEAST).sqrt(),

@@ -7,11 +7,12 @@
 mod ascent;
 mod linear;
 mod process;
+mod quasi_newton;
 
 use crate::draws::Draws;
 use crate::space::{Domain, Point, Space};
 use crate::study::{Seen, Study};
-use process::{Inputs, Parameters, Process, climbed};
+use process::{Inputs, Parameters, Process};
 
 /// Trials that are modelled at most: the best half of so many, and the newest.
 const MOST_SEEN: usize = 400;
@@ -19,12 +20,11 @@ const MOST_SEEN: usize = 400;
 /// Trials are a `1 / GROWTH` more when parameters are fitted again.
 const GROWTH: usize = 16;
 
-/// Steps of a fit, and the first of them: from nothing, and from the parameters before.
-const AFRESH: (usize, f64) = (40, 0.3);
-const ONWARD: (usize, f64) = (20, 0.1);
+/// Evaluations of the posterior in a fit, at most.
+const EVALUATIONS: usize = 50;
 
 /// Up to so many trials a fit is tried from nothing as well.
-const FEW: usize = 64;
+const FEW: usize = 128;
 
 /// What is kept from one proposal to the next.
 #[derive(Clone, Debug, Default)]
@@ -105,12 +105,12 @@ impl Model {
                 scale: 0.0,
                 noise: -4.0,
             };
-            climbed(start, AFRESH, &inputs, &targets)
+            process::fitted(&start, EVALUATIONS, &inputs, &targets)
         };
         let parameters = match before {
             None => afresh().0,
             Some(before) => {
-                let onward = climbed(before, ONWARD, &inputs, &targets);
+                let onward = process::fitted(&before, EVALUATIONS, &inputs, &targets);
                 match (kept.len() <= FEW).then(afresh) {
                     Some(afresh) if afresh.1 > onward.1 => afresh.0,
                     _ => onward.0,

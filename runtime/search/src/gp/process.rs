@@ -1,6 +1,7 @@
 //! A Gaussian process: Matérn 5/2 with a length for every site, fitted by its posterior.
 
 use super::linear::{LANES, Lanes, Matrix, backward, cholesky, forward, inverse, next_row, solve};
+use super::quasi_newton;
 use crate::math::{exp, log, normal_cdf, quick_exp};
 
 /// Least noise, for matrices that can be inverted.
@@ -77,54 +78,32 @@ fn matern(square: f64) -> (f64, f64) {
     )
 }
 
-/// Steps uphill whose lengths follow the signs of the gradient (Riedmiller & Braun 1993), from `start`: the highest place met
-/// and its log posterior.
-pub(crate) fn climbed(
-    start: Parameters,
-    (steps, first): (usize, f64),
+/// The parameters of a high posterior near `start`, and its logarithm, found by so many evaluations at most.
+pub(crate) fn fitted(
+    start: &Parameters,
+    evaluations: usize,
     inputs: &Inputs,
     targets: &[f64],
 ) -> (Parameters, f64) {
-    let count = start.inverse.len() + 2;
-    let mut at = start;
-    let mut best = (at.clone(), f64::NEG_INFINITY);
-    let (mut lengths, mut before) = (vec![first; count], vec![0.0; count]);
-    for _ in 0..steps {
-        let (value, slopes) = posterior(&at, inputs, targets);
-        if value > best.1 {
-            best = (at.clone(), value);
-        }
-        for (index, slope) in slopes.iter().enumerate() {
-            let agree = slope * before[index];
-            if agree > 0.0 {
-                lengths[index] = (lengths[index] * 1.3_f64).min(1.0);
-            } else if agree < 0.0 {
-                lengths[index] *= 0.5;
-            }
-            before[index] = *slope;
-            let step = if *slope > 0.0 {
-                lengths[index]
-            } else if *slope < 0.0 {
-                -lengths[index]
-            } else {
-                0.0
-            };
-            let value = match index.checked_sub(at.inverse.len()) {
-                None => &mut at.inverse[index],
-                Some(0) => &mut at.scale,
-                Some(_) => &mut at.noise,
-            };
-            *value = (*value + step).clamp(-12.0, 9.0);
-        }
-    }
-    best
+    let sites = start.inverse.len();
+    let parameters = |at: &[f64]| Parameters {
+        inverse: at[..sites].to_vec(),
+        scale: at[sites],
+        noise: at[sites + 1],
+    };
+    let mut at = start.inverse.clone();
+    at.extend([start.scale, start.noise]);
+    let mut height = |at: &[f64]| posterior(&parameters(at), inputs, targets);
+    let (at, value) = quasi_newton::highest(at, evaluations, &mut height);
+    (parameters(&at), value)
 }
 
 /// The log posterior and its slopes: of the marginal likelihood, and of priors on `w = 1/length²` (−0.1/w − 0.1w), on the scale
 /// (Γ(2, 1)) and on the noise (Γ(1.1, 30)).
 fn posterior(at: &Parameters, inputs: &Inputs, targets: &[f64]) -> (f64, Vec<f64>) {
     let factors: Vec<f64> = at.inverse.iter().map(|it| exp(*it)).collect();
-    let (scale, noise) = (exp(at.scale), exp(at.noise));
+    let (scale, more) = (exp(at.scale), exp(at.noise));
+    let noise = more + LEAST_NOISE;
     let (mut values, mut slopes): (Matrix, Matrix) = (Vec::new(), Vec::new());
     for i in 0..targets.len() {
         let squares = inputs.distances(i, &factors);
@@ -133,7 +112,7 @@ fn posterior(at: &Parameters, inputs: &Inputs, targets: &[f64]) -> (f64, Vec<f64
             let found = matern(*square);
             (*value, *slope) = (scale * found.0, scale * found.1);
         }
-        value[i] = scale + noise + LEAST_NOISE;
+        value[i] = scale + noise;
         values.push(value);
         slopes.push(slope);
     }
@@ -141,11 +120,11 @@ fn posterior(at: &Parameters, inputs: &Inputs, targets: &[f64]) -> (f64, Vec<f64
     let weights = solve(&lower, targets);
     let precision = inverse(&lower);
     let mut sums = vec![[0.0; LANES]; factors.len()];
-    let (mut by_scale, mut by_noise) = (1.0 - scale, 0.1 - 30.0 * noise);
+    let (mut by_scale, mut by_noise) = (1.0 - scale, (0.1 / noise - 30.0) * more);
     for i in 0..targets.len() {
         let own = weights[i] * weights[i] - precision[i][i];
         by_scale += 0.5 * own * scale;
-        by_noise += 0.5 * own * noise;
+        by_noise += 0.5 * own * more;
         // Each pair stands twice in the matrix.
         let mut terms = vec![0.0; i];
         for (j, term) in terms.iter_mut().enumerate() {
@@ -155,7 +134,7 @@ fn posterior(at: &Parameters, inputs: &Inputs, targets: &[f64]) -> (f64, Vec<f64
         }
         inputs.add_differences(i, &terms, &mut sums);
     }
-    let mut value = at.scale - scale + 0.1 * at.noise - 30.0 * noise;
+    let mut value = at.scale - scale + 0.1 * log(noise) - 30.0 * noise;
     let mut gradient = Vec::with_capacity(factors.len() + 2);
     for (w, lanes) in factors.iter().zip(&sums) {
         value -= 0.1 / w + 0.1 * w;
