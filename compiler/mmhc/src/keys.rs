@@ -117,7 +117,10 @@ pub(crate) fn ask(args: &PassphraseArgs, twice: bool) -> Result<String, Failure>
 
 /// What is said of a key that cannot be used.
 pub(crate) fn refused(error: &SignError, json: bool) -> Failure {
-    let help = "`mmhc keys list` shows the keys there are, `mmhc keys new NAME` makes one";
+    let help = match error.to_string().starts_with("a passphrase") {
+        true => "take a longer one: it is all that keeps the key from whoever has its file",
+        false => "`mmhc keys list` shows the keys there are, `mmhc keys new NAME` makes one",
+    };
     Failure::of(
         Finding::error(Code::AuditKey, error.to_string(), help),
         json,

@@ -436,3 +436,41 @@ fn the_model_is_the_same_everywhere() {
         "blake3:db2e763d15fd75d29b41f3d0550e737b74e6d2915454101b243ef015ab4445ca"
     );
 }
+
+#[test]
+fn checkpoints_that_no_recipe_asks_for_stand_as_far_apart_as_they_cost() {
+    let base = tempfile::tempdir().unwrap();
+    let names = |out: &Path| -> Vec<String> {
+        let entries = std::fs::read_dir(out.join("checkpoints/0-fit")).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    // An epoch is what stands in the plan of a recipe that says nothing.
+    let mut plan = plan(base.path());
+    plan.trainings[0].checkpoint = plan.trainings[0].epoch_steps;
+    let whole = run(&plan, base.path(), into(&base.path().join("rare"))).0;
+    assert_eq!(
+        names(&base.path().join("rare")),
+        ["000000000024.checkpoint"]
+    );
+    plan.trainings[0].checkpoint = 6;
+    let often = run(&plan, base.path(), into(&base.path().join("often"))).0;
+    assert_eq!(names(&base.path().join("often")).len(), 4);
+    assert_eq!(whole.unwrap().model_hash, often.unwrap().model_hash);
+
+    // Four seconds of work, as the plan counts them, and not more than sixteen in all; whole epochs either way.
+    let training = &mut plan.trainings[0];
+    training.checkpoint = training.epoch_steps;
+    training.steps = 1 << 40;
+    let long = mmh_runtime::checkpoint::kept_every(training);
+    assert!(long >= training.steps / 16 && long.is_multiple_of(training.epoch_steps));
+    training.steps = 1 << 10;
+    let short = mmh_runtime::checkpoint::kept_every(training);
+    assert!(short > training.steps && short < long, "{short}");
+    training.checkpoint = 6;
+    let asked = mmh_runtime::checkpoint::kept_every(training);
+    assert!(asked < short && asked.is_multiple_of(6), "{asked}");
+}
