@@ -4,8 +4,8 @@ use crate::program::{Program, walk_item};
 use mmh_diag::{Code, Diagnostic, SourceId, Span};
 use mmh_syntax::ast::{Expr, Item, Type};
 
-/// Axes of a type.
-const MOST_AXES: usize = 64;
+/// Axes of a type, or of a shape.
+pub(crate) const MOST_AXES: usize = 64;
 
 /// Parameters of a block.
 const MOST_PARAMETERS: usize = 256;

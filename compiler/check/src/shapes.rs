@@ -3,6 +3,7 @@
 use crate::call::{Bound, Given};
 use crate::core::Cx;
 use crate::expr::Scope;
+use crate::limits::MOST_AXES;
 use crate::poly::Poly;
 use crate::value::{Dim, Eval, Loc, Reported, Value, and_list, shape_text, shown};
 use mmh_diag::{Code, Diagnostic, suggest};
@@ -193,6 +194,11 @@ impl<'p> Cx<'p> {
 
     /// One more axis, unless there is one of its name.
     pub(crate) fn add_axis(&mut self, dim: Dim, loc: Loc, dims: &mut Vec<Dim>) -> Eval<()> {
+        if dims.len() >= MOST_AXES {
+            let message = format!("there are more than {MOST_AXES} axes here");
+            let help = format!("the most is {MOST_AXES}");
+            return self.fail(Code::LimitTooLarge, loc, message, help);
+        }
         let Some(first) = dims.iter().find(|d| d.axis == dim.axis) else {
             dims.push(dim);
             return Ok(());

@@ -236,6 +236,15 @@ fn texts() -> Vec<(&'static str, String, Wanted)> {
         };
         all.push((name, text, wanted));
     }
+    let shapes = (1..2000).map(|n| format!("let s{n} = [s{}, a{n} = 2]\n", n - 1));
+    let shapes = format!(
+        "mmh 1\nlet s0 = [a0 = 2]\n{}block f(x: f32[batch, s1999]) -> like x {{\n  relu(x)\n}}\n",
+        shapes.collect::<String>()
+    );
+    all.push(("shapes of shapes", shapes, limit()));
+    let axes = (1..30_000).map(|n| format!("a{n} = {n}, "));
+    let wide = format!("mmh 1\nlet s = [{}]\n", axes.collect::<String>());
+    all.push(("a shape of many axes", wide, limit()));
     all
 }
 
