@@ -104,6 +104,8 @@ fn examples_on_a_graphics_processor() {
     let example = |name: &str| examples().join(name);
     same("digits", &example("digits.mmh"), "2 steps", &[], &[]);
     same("tabular", &example("tabular.mmh"), "12 steps", &[], &[]);
+    same("legacy", &example("legacy.mmh"), "2 steps", &[], &[]);
+    same("search", &example("search.mmh"), "4 steps", &[], &[]);
     same(
         "chars-few",
         &example("chars.mmh"),
