@@ -19,11 +19,16 @@ pub(crate) struct Broken {
     /// By file, the letters where a declaration may have stood, without what is between words: a sign too many splits a
     /// name, a blank too few joins it with the next. [`LIST`] stands where a list is given to a name.
     lost: BTreeMap<SourceId, String>,
+    /// Files with a declaration that has no name, or a reserved word in its place: any name may have been that.
+    nameless: BTreeSet<SourceId>,
     adrift: bool,
 }
 
 /// More letters than these are not searched for names: any name may stand in them.
 const MOST_LOST: usize = 16 << 10;
+
+/// Words that a name follows.
+const DECLARING: [&str; 4] = ["data", "model", "block", "train"];
 
 /// In what is lost: `= [`, behind the name of what may be a shape.
 const LIST: char = '\u{1}';
@@ -52,6 +57,9 @@ impl Broken {
             {
                 any = true;
                 let at = label.span.start;
+                if DECLARING.contains(&label.span.text(text)) {
+                    self.nameless.insert(source);
+                }
                 let torn = torn_by(text, items, at);
                 self.adrift |= torn.is_none_or(|(_, item)| !inside(item, at));
                 if let Some((nth, item)) = torn {
@@ -161,7 +169,8 @@ impl Broken {
     /// Whether a file may declare a name where it could not be read.
     pub(crate) fn may_declare(&self, source: SourceId, name: &str) -> bool {
         let lost = self.lost.get(&source);
-        lost.is_some_and(|lost| lost.len() > MOST_LOST || lost.contains(name))
+        self.nameless.contains(&source)
+            || lost.is_some_and(|lost| lost.len() > MOST_LOST || lost.contains(name))
     }
 
     /// Whether a file may declare a name as a shape where it could not be read.

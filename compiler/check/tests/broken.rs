@@ -55,6 +55,20 @@ fn without_line(said: &str) -> String {
         .to_owned()
 }
 
+/// A slip that makes a name a reserved word takes that name away: whoever uses it is not told.
+#[test]
+fn a_name_that_became_a_reserved_word_is_not_missed() {
+    let mut world = Folder::examples("");
+    let towers = texts().into_iter().find(|it| it.contains("model left("));
+    let towers = towers.expect("a recipe with that name");
+    world.rewrite(&towers.replacen("model left(", "model let(", 1));
+    let said = shown(&check(&world, "main.mmh", &[]));
+    let [said] = &said[..] else {
+        panic!("{said:#?}");
+    };
+    assert!(said.contains("`model` needs a name"), "{said}");
+}
+
 /// A recipe with one slip has one mistake more: where it cannot be read, nothing new is said but that.
 #[test]
 fn a_slip_that_cannot_be_read_has_no_consequence() {
