@@ -19,7 +19,7 @@ const TOLERANCE: f64 = 0.03;
 const RENEW: &str = "cargo build --release -p mmhc && MMH_BLESS=1 cargo test --release -p mmh-bench --test instructions";
 
 /// The only function that is counted, with all it calls: one step, from the choice of rows to the updated state.
-const STEP: &str = "mmh_runtime::step::Stepper::run";
+const STEP: &str = "mmh_runtime::step::Stepper::advance";
 
 /// Keeps glibc from clearing and copying by `rep stosb` and `rep movsb`: valgrind counts an instruction for every byte of
 /// them, 4 % of b, and whether glibc takes them depends on its version.

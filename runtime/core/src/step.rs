@@ -224,6 +224,8 @@ impl<'a> Stepper<'a> {
     }
 
     /// [`Stepper::run`], but the state may stay on the device until [`Stepper::settle`].
+    // A function of its own, so that the guard on speed can count its instructions (`benches/tests/instructions.rs`).
+    #[inline(never)]
     pub(crate) fn advance(
         &mut self,
         progress: &mut Progress,
