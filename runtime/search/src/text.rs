@@ -132,7 +132,7 @@ fn objectives(text: &str) -> Option<Vec<Objective>> {
         found.push(Objective { name, direction });
         rest = behind.strip_prefix(' ').unwrap_or(behind);
     }
-    Some(found)
+    (!found.is_empty()).then_some(found)
 }
 
 fn direction(word: &str) -> Option<Direction> {
