@@ -178,6 +178,10 @@ fn best_of(best: &[Good], sites: &[String], rungs: usize, wide: usize) -> String
         room = left;
         widths.push(width);
     }
+    // That some are left out is said, which takes room too.
+    while widths.len() <= sites.len() && room < 2 && widths.len() > 1 {
+        room += widths.pop().map_or(0, |width| width + 2);
+    }
     let mut table = String::new();
     for (trial, rung, cells) in &rows {
         let _ = write!(table, "\n{trial:>7}");
@@ -187,7 +191,7 @@ fn best_of(best: &[Good], sites: &[String], rungs: usize, wide: usize) -> String
         for (cell, width) in cells.iter().zip(&widths) {
             let _ = write!(table, "  {cell:<width$}");
         }
-        if widths.len() < cells.len() && room > 1 {
+        if widths.len() < cells.len() && room >= 2 {
             table.push_str(" …");
         }
     }
