@@ -311,6 +311,11 @@ impl<'p> Cx<'p> {
         let fits = a.dtype == b.dtype
             && (boolean == (a.dtype == DType::Bool) || op.is_comparison())
             && !(op == MapOp::Div && a.dtype != DType::F32);
+        // Nobody reckons with the numbers of words.
+        if !fits || !(boolean || op.is_comparison()) {
+            self.no_words(a, loc)?;
+            self.no_words(b, loc)?;
+        }
         if !fits {
             let text = self.text(loc);
             let help = if a.dtype == b.dtype {
@@ -318,8 +323,6 @@ impl<'p> Cx<'p> {
             } else {
                 "turn one side with `float(…)`"
             };
-            self.no_words(a, loc)?;
-            self.no_words(b, loc)?;
             return self.fail(
                 Code::TypeDtype,
                 loc,
