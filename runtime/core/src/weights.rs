@@ -121,13 +121,21 @@ fn elements(dtype: DType, bytes: &[u8]) -> Tensor {
         }
         DType::I32 => Tensor::I32(words().map(|word| i32::from_le_bytes(*word)).collect()),
         DType::U8 => Tensor::U8(bytes.to_vec()),
-        DType::Bool => Tensor::Bool(bytes.to_vec()),
+        DType::Bool => Tensor::Bool(bytes.iter().map(|byte| u8::from(*byte != 0)).collect()),
     }
 }
 
+/// Bytes of a journal that is looked at, at most: it is not trusted either.
+const MOST_JOURNAL: u64 = 256 << 20;
+
 /// The run whose journal stands beside a model, if it ended with that model.
 fn run_of(path: &Path, model: &str) -> Option<Parent> {
-    let journal = std::fs::read(path.with_file_name("journal")).ok()?;
+    let journal = path.with_file_name("journal");
+    let about = std::fs::metadata(&journal).ok()?;
+    if !about.is_file() || about.len() > MOST_JOURNAL {
+        return None;
+    }
+    let journal = std::fs::read(journal).ok()?;
     let (lines, _) = read::<Event>(&journal).ok()?;
     let (first, last) = (lines.first()?, lines.last()?);
     match (&first.entry, &last.entry) {
