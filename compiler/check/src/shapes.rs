@@ -308,12 +308,7 @@ impl<'p> Cx<'p> {
         missing: &[&str],
         extra: &[&Dim],
     ) -> Eval<T> {
-        let message = format!(
-            "`{owner}` takes {} as `{}`, and {} arrives",
-            self.text(self.at(param.ty.span())),
-            param.name.text,
-            shape_text(dims)
-        );
+        let message = self.takes(owner, param, &shape_text(dims));
         let help = match (missing, extra) {
             ([one], [other]) => format!("write `{one} = {}` for `{}`", other.size, other.axis),
             ([], _) => format!(
@@ -334,13 +329,10 @@ impl<'p> Cx<'p> {
             Some(open) => format!("declare `{open}: {}`", self.text(self.at(param.ty.span()))),
             None => help,
         };
-        let mut diagnostic = Diagnostic::error(Code::ShapeMismatch, message)
+        let diagnostic = Diagnostic::error(Code::ShapeMismatch, message)
             .at(loc.source, loc.span, format!("this has {}", axes_of(dims)))
             .help(help);
-        if !self.program.is_library(self.source) {
-            diagnostic = diagnostic.and(self.source, param.ty.span(), "declared here");
-        }
-        Err(self.report(diagnostic))
+        self.unlike(param, diagnostic)
     }
 
     /// A value beside which `shape[row, column]` stands: it has these axes, and where sizes stand there, these.

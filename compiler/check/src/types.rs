@@ -298,12 +298,7 @@ impl<'p> Cx<'p> {
         missing: &[&str],
         extra: &[&Dim],
     ) -> Eval<T> {
-        let message = format!(
-            "`{owner}` takes {} as `{}`, and {} arrives",
-            self.text(self.at(param.ty.span())),
-            param.name.text,
-            tensor.text()
-        );
+        let message = self.takes(owner, param, &tensor.text());
         let code = if missing.is_empty() || extra.is_empty() {
             Code::ShapeRank
         } else {
@@ -328,13 +323,27 @@ impl<'p> Cx<'p> {
                     .join(", ")
             ),
         };
-        let mut diagnostic = Diagnostic::error(code, message)
+        let diagnostic = Diagnostic::error(code, message)
             .at(
                 loc.source,
                 loc.span,
                 format!("this has {}", tensor.axes_text()),
             )
             .help(help);
+        self.unlike(param, diagnostic)
+    }
+
+    /// What a call takes, and what comes instead.
+    pub(crate) fn takes(&self, owner: &str, param: &'p Param, arrives: &str) -> String {
+        format!(
+            "`{owner}` takes {} as `{}`, and {arrives} arrives",
+            self.text(self.at(param.ty.span())),
+            param.name.text,
+        )
+    }
+
+    /// Reports that an argument is unlike its parameter, with the place of that where it is the user's own.
+    pub(crate) fn unlike<T>(&mut self, param: &'p Param, mut diagnostic: Diagnostic) -> Eval<T> {
         if !self.program.is_library(self.source) {
             diagnostic = diagnostic.and(self.source, param.ty.span(), "declared here");
         }

@@ -12,6 +12,7 @@ use mmh_ir::plan::{Program, StateDecl};
 use mmh_ir::{DType, Input};
 use mmh_lower::schedule::{Home, Output, Schedule, Step};
 use mmh_lower::view::View;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Words between the starts of buffers are multiples of this.
@@ -168,8 +169,8 @@ pub(crate) struct Loaded {
     tape: Tape,
     /// Flags, results.
     read: Vec<Stretch>,
-    /// State as it stands in the device's memory, unless it has gone on there.
-    held: Vec<Tensor>,
+    /// State slots that the program uses, as they stand in the device's memory, unless they have gone on there.
+    held: BTreeMap<usize, Tensor>,
     /// Whether the device's memory holds the state of steps that have not been brought home.
     ahead: bool,
 }
@@ -208,7 +209,7 @@ impl Loaded {
             layout,
             tape,
             read,
-            held: Vec::new(),
+            held: BTreeMap::new(),
             ahead: false,
         })
     }
@@ -231,8 +232,11 @@ impl Loaded {
                 Input::State(_) if self.ahead => continue,
                 Input::State(n) => {
                     let slot = state.slots.get(n as usize);
-                    if same_bits(slot, self.held.get(n as usize)) {
+                    if same_bits(slot, self.held.get(&(n as usize))) {
                         continue;
+                    }
+                    if let Some(slot) = slot {
+                        self.held.insert(n as usize, slot.clone());
                     }
                     slot.and_then(|t| words_of(t, buffer.dtype, buffer.elements))
                 }
@@ -298,9 +302,6 @@ impl Executable for Loaded {
         meanwhile: &mut dyn FnMut(),
     ) -> Result<Vec<Tensor>, RunError> {
         self.feed(state, feed)?;
-        if !self.ahead {
-            self.held.clone_from(&state.slots);
-        }
         let words = self
             .core
             .run(&self.tape, &self.read, meanwhile)
@@ -331,10 +332,10 @@ impl Executable for Loaded {
         for (slot, stretch) in &self.layout.state {
             let (own, others) = rest.split_at(stretch.count);
             state.slots[*slot] = tensor(state.slots[*slot].dtype(), own);
+            self.held.insert(*slot, state.slots[*slot].clone());
             rest = others;
         }
         self.ahead = false;
-        self.held.clone_from(&state.slots);
         Ok(())
     }
 }

@@ -169,10 +169,18 @@ impl Pair {
 }
 
 impl Executable for Pair {
+    /// Nothing stays on the device, so nothing is remembered: a failure leaves the state of the step before.
     fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
-        let results = self.advance(state, feed, &mut || ())?;
         self.settle(state)?;
-        Ok(results)
+        match self.first().map(|first| first.run(state, feed)) {
+            Some(Err(RunError::Device(reason))) => self.lost(&reason),
+            Some(other) => {
+                self.worked.store(true, Ordering::SeqCst);
+                return other;
+            }
+            None => {}
+        }
+        self.second(state, Some(feed))
     }
 
     fn advance(
@@ -198,6 +206,9 @@ impl Executable for Pair {
     }
 
     fn settle(&mut self, state: &mut State) -> Result<(), RunError> {
+        if self.since.is_empty() {
+            return Ok(());
+        }
         match self.first().map(|first| first.settle(state)) {
             Some(Err(RunError::Device(reason))) => self.lost(&reason),
             Some(Err(other)) => return Err(other),
@@ -208,9 +219,6 @@ impl Executable for Pair {
             }
             None => {}
         }
-        match self.since.is_empty() {
-            true => Ok(()),
-            false => self.second(state, None).map(|_| ()),
-        }
+        self.second(state, None).map(|_| ())
     }
 }
