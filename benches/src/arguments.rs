@@ -5,7 +5,7 @@ use mmh_cpu::isa::Isa;
 use std::path::PathBuf;
 
 const USAGE: &str = "usage: mmh-bench --workload a|b|c|d [--threads N] [--isa scalar|neon|avx2|avx512] \
-[--serve | --blocks N | --count STEPS | --trail STEPS] [--data DIR]";
+[--serve | --blocks N | --count STEPS | --trail STEPS] [--data DIR] [--set PATH=VALUE]";
 
 /// What is done with the steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) struct Arguments {
     pub(crate) way: Way,
     /// A folder for recipe and data that outlives this run; what is there already is used again.
     pub(crate) data: Option<PathBuf>,
+    /// Settings of the recipe in place of its own, as `mmhc` takes them.
+    pub(crate) set: Vec<String>,
 }
 
 impl Arguments {
@@ -37,6 +39,7 @@ impl Arguments {
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let (mut workload, mut threads, mut isa, mut data) = (None, 1, None, None);
         let mut way = Way::Blocks(7);
+        let mut set = Vec::new();
         while let Some(word) = words.next() {
             let mut value = || {
                 words
@@ -51,6 +54,7 @@ impl Arguments {
                 "--count" => way = Way::Count(number(&value()?)?),
                 "--serve" => way = Way::Serve,
                 "--trail" => way = Way::Trail(number(&value()?)?),
+                "--set" => set.push(value()?),
                 "--data" => data = Some(PathBuf::from(value()?)),
                 _ => return Err(format!("`{word}` is not known\n{USAGE}")),
             }
@@ -61,6 +65,7 @@ impl Arguments {
             isa,
             way,
             data,
+            set,
         })
     }
 }

@@ -6,6 +6,7 @@
 //! target/release/mmh-bench --workload a --threads 2 --serve    # one block for every line on stdin
 //! target/release/mmh-bench --workload a --count 3              # three steps, nothing measured: for callgrind
 //! target/release/mmh-bench --workload a --trail 4000        # and what journal and checkpoints took of it
+//! target/release/mmh-bench --workload c --set fit.precision=bf16
 //! ```
 //!
 //! The recipes stand in `benches/recipes`; `mmhc show plan` compiles them, on data made from a seed. Read [`observe`] for
@@ -48,7 +49,8 @@ fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
         Way::Blocks(_) | Way::Count(_) | Way::Serve => None,
     };
     workload.prepare(place, length)?;
-    let plan = Plan::from_text(&workload.plan(place)?).map_err(|error| error.to_string())?;
+    let plan =
+        Plan::from_text(&workload.plan(place, &asked.set)?).map_err(|error| error.to_string())?;
     let device = Cpu::new(asked.threads, asked.isa);
     let cancel = Arc::new(AtomicBool::new(false));
     let options = Options {
@@ -68,6 +70,7 @@ fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
         "workload": workload.name(),
         "batch": workload.batch(),
         "threads": device.threads(),
+        "set": asked.set,
     });
     let mut timer = Timer::new(asked.way, workload.block(), about, cancel, began);
     let ended = Session::new(&plan, place, &device, options).and_then(|session| {

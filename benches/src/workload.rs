@@ -98,14 +98,15 @@ impl Workload {
             .map_err(|error| error.to_string())
     }
 
-    /// The plan of the recipe in `folder`, by the `mmhc` that lies beside this program.
-    pub(crate) fn plan(self, folder: &Path) -> Result<String, String> {
+    /// The plan of the recipe in `folder`, with the settings of `set`, by the `mmhc` that lies beside this program.
+    pub(crate) fn plan(self, folder: &Path, set: &[String]) -> Result<String, String> {
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
         let compiler = own.with_file_name(format!("mmhc{}", std::env::consts::EXE_SUFFIX));
         let recipe = folder.join(format!("{}.mmh", self.name()));
         let output = Command::new(&compiler)
             .args(["show", "plan"])
             .arg(&recipe)
+            .args(set.iter().flat_map(|set| ["--set", set]))
             .output()
             .map_err(|error| format!("{}: {error}; build it too", compiler.display()))?;
         if output.status.success() {

@@ -43,6 +43,25 @@ fn digits() {
     case.check(&examples().join("digits.mmh"));
 }
 
+/// `precision = bf16`, set from outside: convolutions and batch norm, and a transformer.
+#[test]
+fn in_bf16() {
+    let case = Case {
+        name: "digits-bf16",
+        limit: "2 steps",
+        set: &["fit.precision=bf16"],
+        everywhere: true,
+    };
+    case.check(&examples().join("digits.mmh"));
+    let case = Case {
+        name: "chars-few-bf16",
+        limit: "1 step",
+        set: &[CHARS_FEW[0], CHARS_FEW[1], "fit.precision=bf16"],
+        everywhere: true,
+    };
+    case.check(&examples().join("chars.mmh"));
+}
+
 #[test]
 fn tabular() {
     let case = Case {

@@ -6,7 +6,8 @@ use mmh_ir::{DType, MapOp, RandomKind, ReduceKind};
 use serde_json::Value;
 use std::path::PathBuf;
 
-pub(crate) const NAMES: [(&str, &str); 3] = [
+pub(crate) const NAMES: [(&str, &str); 4] = [
+    ("halves", "tiny-halves"),
     ("picture", "tiny-picture"),
     ("table", "tiny-table"),
     ("words", "tiny-words"),
@@ -45,14 +46,14 @@ fn pointwise() -> Vec<MapOp> {
     use MapOp::*;
     let all = [
         Neg, Abs, Sqrt, Rsqrt, Exp, Log, Tanh, Sigmoid, Erf, Erfc, Gelu, Relu, Sin, Cos, Floor,
-        Not, ToF32, ToI32, Add, Sub, Mul, Div, Min, Max, Pow, Lt, Le, Gt, Ge, Eq, Ne, And, Or,
-        Select, Fma,
+        Bf16, Not, ToF32, ToI32, Add, Sub, Mul, Div, Min, Max, Pow, Lt, Le, Gt, Ge, Eq, Ne, And,
+        Or, Select, Fma,
     ];
     for op in all {
         match op {
             Neg | Abs | Sqrt | Rsqrt | Exp | Log | Tanh | Sigmoid | Erf | Erfc | Gelu | Relu
-            | Sin | Cos | Floor | Not | ToF32 | ToI32 | Add | Sub | Mul | Div | Min | Max | Pow
-            | Lt | Le | Gt | Ge | Eq | Ne | And | Or | Select | Fma => {}
+            | Sin | Cos | Floor | Bf16 | Not | ToF32 | ToI32 | Add | Sub | Mul | Div | Min
+            | Max | Pow | Lt | Le | Gt | Ge | Eq | Ne | And | Or | Select | Fma => {}
         }
     }
     all.to_vec()

@@ -40,6 +40,7 @@ pub(crate) fn attend(seed: u64) -> Case {
         key: "key".into(),
         scale: Literal(0.5),
         causal: causal.then(|| "time".into()),
+        narrow: dice.below(3) == 0,
     };
     let ty = graph.ty(q).clone();
     let y = graph.push(Op::Composite(attend), vec![q, k, v], ty, O);

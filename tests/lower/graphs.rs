@@ -94,6 +94,15 @@ pub(crate) fn decl(path: String, ty: &Type) -> StateDecl {
 
 /// The graph of that number.
 pub(crate) fn grow(seed: u64) -> Case {
+    grown(seed, false)
+}
+
+/// The graph of that number, with values rounded as in bf16.
+pub(crate) fn grow_narrow(seed: u64) -> Case {
+    grown(seed, true)
+}
+
+fn grown(seed: u64, narrow: bool) -> Case {
     let mut dice = Dice::new(seed);
     let sizes = [
         ("batch", 1 + dice.below(70)),
@@ -125,7 +134,15 @@ pub(crate) fn grow(seed: u64) -> Case {
     for _ in 0..4 + dice.below(14) {
         let x = dice.pick(&pool);
         let y = dice.pick(&pool);
-        let value = step(&mut dice, &mut graph, x, y);
+        let (x, y) = if narrow && dice.below(2) == 0 {
+            (round(&mut graph, x), round(&mut graph, y))
+        } else {
+            (x, y)
+        };
+        let mut value = step(&mut dice, &mut graph, x, y);
+        if narrow && dice.below(2) == 0 {
+            value = round(&mut graph, value);
+        }
         if graph.shape(value).elements() < 300_000 {
             pool.push(value);
         }
@@ -169,6 +186,14 @@ pub(crate) fn grow(seed: u64) -> Case {
         guards: vec![],
     };
     Case::new(program, state, values)
+}
+
+fn round(graph: &mut Graph, x: ValueId) -> ValueId {
+    if graph.ty(x).dtype == DType::F32 {
+        graph.map(MapOp::Bf16, &[x], O)
+    } else {
+        x
+    }
 }
 
 fn step(dice: &mut Dice, graph: &mut Graph, x: ValueId, y: ValueId) -> ValueId {

@@ -3,7 +3,7 @@
 mod attention;
 mod graphs;
 
-use graphs::{Case, compare, grow, run};
+use graphs::{Case, compare, grow, grow_narrow, run};
 use mmh_cpu::Cpu;
 use mmh_cpu::isa::Isa;
 use mmh_interpret::Interpreter;
@@ -15,6 +15,12 @@ fn random_graphs_have_the_oracles_bits() {
         .and_then(|n| n.parse().ok())
         .unwrap_or(150u64);
     all_agree((0..count).map(grow));
+}
+
+/// What runs in bf16: rounded operands, results that several read, memory of two bytes wherever it is chosen.
+#[test]
+fn random_graphs_in_bf16_have_the_oracles_bits() {
+    all_agree((0..150).map(grow_narrow));
 }
 
 #[test]

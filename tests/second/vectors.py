@@ -32,6 +32,12 @@ def to_int(x):
     return inside.astype(np.int64).astype(np.int32)
 
 
+def bf16(x):
+    b = np.ascontiguousarray(x).view(np.uint32)
+    rounded = (b + np.uint32(0x7FFF) + (b >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(x), F(np.nan), rounded.view(F)).astype(F)
+
+
 def each(float_one, other):
     """By the type of the first operand."""
     return lambda *x: (float_one if x[0].dtype == F else other)(*x)
@@ -52,6 +58,7 @@ MAPS = {
     "sin": lambda x: c.sin_cos(x)[0],
     "cos": lambda x: c.sin_cos(x)[1],
     "floor": np.floor,
+    "bf16": bf16,
     "not": np.logical_not,
     "to-f32": lambda x: x.astype(F),
     "to-i32": to_int,

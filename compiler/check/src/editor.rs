@@ -56,6 +56,7 @@ pub fn setting_choices(kind: SectionKind, setting: &str) -> &'static [Callable] 
         (SectionKind::Data, "split") => source::SPLITS,
         (SectionKind::Train, "optimize") => optimise::OPTIMISERS,
         (SectionKind::Train, "schedule") => optimise::SCHEDULES,
+        (SectionKind::Train, "precision") => train::PRECISIONS,
         (SectionKind::Train, "watch") | (SectionKind::Evaluate, "metrics") => metrics::METRICS,
         (SectionKind::Search, "method") => search::METHODS,
         (SectionKind::Search, "propose") => search::PROPOSALS,

@@ -1,4 +1,5 @@
-//! `--set path=value`: a recipe with some of its values replaced, as text, so that every place in a message is right.
+//! `--set path=value`: a recipe with some of its values replaced, or settings added that a section may have, as text, so that
+//! every place in a message is right.
 
 use mmh_diag::{Code, Diagnostic, SourceId, Span, suggest};
 use mmh_syntax::ast::{Expr, File, Item};
@@ -16,7 +17,10 @@ pub(crate) fn apply(text: &str, overrides: &[(String, String)]) -> (String, Vec<
                     text.replace_range(start..end, value);
                 }
             }
-            Err(near) => faults.push(unknown(path, near)),
+            Err(near) => match absent(&file, path, &text) {
+                Some((at, name)) => text.insert_str(at, &format!("\n  {name} = {value}\n")),
+                None => faults.push(unknown(path, near)),
+            },
         }
     }
     (text, faults)
@@ -33,6 +37,20 @@ fn unknown(path: &str, near: Option<String>) -> Diagnostic {
         None => diagnostic
             .help("name a `let`, or a setting as `section.setting` or `section.setting.argument`"),
     }
+}
+
+/// The place of a setting that a section may have and does not: the end of the section, and the setting's name.
+fn absent<'n>(file: &File, path: &'n str, text: &str) -> Option<(usize, &'n str)> {
+    let (head, name) = path.split_once('.')?;
+    let named = |item: &&Item| item.name().is_some_and(|n| n.text == head);
+    let Item::Section(section) = file.items.iter().find(named)? else {
+        return None;
+    };
+    let settings = crate::editor::section_settings(section.kind);
+    let end = (section.span.end as usize).checked_sub(1)?;
+    let is_new = section.fields.iter().all(|field| field.name.text != name);
+    let closed = text.get(end..=end) == Some("}");
+    (is_new && closed && settings.contains(&name)).then_some((end, name))
 }
 
 /// The place of the value a dotted path means.

@@ -76,6 +76,8 @@ pub struct Train {
     pub checkpoint: u64,
     /// One step in so many is done again on another device.
     pub audit: Option<u64>,
+    /// What is rounded.
+    pub precision: mmh_ir::plan::Precision,
     /// What decides the best step.
     pub watch: Option<WatchSpec>,
     /// The weights that its parameters begin with, if not with values of their own.

@@ -3,10 +3,10 @@
 use crate::core::{Cx, Mode};
 use crate::expr::Scope;
 use crate::recipe::{Evaluate, OptimiserSpec, Purpose, Train, WatchSpec};
-use crate::section::Settings;
+use crate::section::{Choice, Settings};
 use crate::value::{Eval, Reported, Rows, UnitKind, Value};
 use mmh_diag::{Code, Diagnostic, SourceId};
-use mmh_ir::plan::{Named, Part};
+use mmh_ir::plan::{Named, Part, Precision};
 use mmh_syntax::ast::{BinaryOp, Expr, Field, Name, Section};
 
 pub(crate) const TRAIN: &[&str] = &[
@@ -25,8 +25,11 @@ pub(crate) const TRAIN: &[&str] = &[
     "accumulate",
     "average",
     "start",
+    "precision",
     "shards",
 ];
+/// Number formats of a training, in the order of [`Precision`].
+pub(crate) const PRECISIONS: &[Choice] = &[("f32", &[]), ("bf16", &[])];
 pub(crate) const EVALUATE: &[&str] = &["model", "rows", "metrics"];
 
 /// What one training or evaluation gives out.
@@ -126,6 +129,7 @@ impl<'p> Cx<'p> {
             .get("checkpoint")
             .map_or(Ok(epoch.max(1)), |f| self.steps_field(f, epoch));
         let audit = self.audit(&settings, epoch);
+        let precision = self.precision(&settings);
         let watch = self.watch_spec(&name, &settings, epoch);
         let (rows, size, epoch_steps) = rows?;
         let data = rows.data;
@@ -149,6 +153,7 @@ impl<'p> Cx<'p> {
             schedule: schedule?,
             checkpoint: checkpoint?,
             audit: audit?,
+            precision: precision?,
             watch: watch?,
             start: start?,
         };
@@ -249,6 +254,20 @@ impl<'p> Cx<'p> {
             "`audit` is a share of the steps",
             "write `audit = 1/1000 steps`: one step in a thousand is done again on another device",
         )
+    }
+
+    /// `precision = bf16`.
+    fn precision(&mut self, settings: &Settings<'p>) -> Eval<Precision> {
+        let Some(field) = settings.get("precision") else {
+            return Ok(Precision::F32);
+        };
+        let scope = Scope::default();
+        let (which, _) = self.chosen(&field.value, PRECISIONS, "precision", &scope)?;
+        Ok(if which == 0 {
+            Precision::F32
+        } else {
+            Precision::Bf16
+        })
     }
 
     pub(crate) fn clip(&mut self, settings: &Settings<'p>) -> Eval<Option<f64>> {

@@ -203,6 +203,11 @@ fn overrides_replace_values_and_name_what_they_do_not_find() {
         .group
         .clone();
     assert!(matches!(rate, mmh_ir::plan::OptimiserGroup::Adam { lr, .. } if lr == 0.5));
+    // A setting that a training may have, and this one does not.
+    let narrow = fit(set("fit.precision", "bf16"));
+    assert_eq!(narrow.precision, mmh_ir::plan::Precision::Bf16);
+    assert_eq!(fit(set("fit.length", "3 epochs")).precision.name(), "f32");
+    assert!(set("fit.precision", "fp8").recipe.is_none());
     let unknown = set("fit.lenght", "3 epochs");
     assert!(unknown.recipe.is_none());
     assert_eq!(

@@ -239,6 +239,7 @@ fn composites() -> Vec<Case> {
                 key: "key".into(),
                 scale: Literal(0.001),
                 causal: causal.clone(),
+                narrow: false,
             };
             composite(m, it, &[q, k, v], &with("time"))
         });

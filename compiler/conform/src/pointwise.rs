@@ -6,10 +6,11 @@ use mmh_ir::{DType, MapOp, ValueId};
 use mmh_vectors::{Source, traps};
 
 /// The functions of one f32 that give an f32.
-pub const ONE_ARGUMENT: [MapOp; 15] = {
+pub const ONE_ARGUMENT: [MapOp; 16] = {
     use MapOp::*;
     [
         Neg, Abs, Sqrt, Rsqrt, Exp, Log, Tanh, Sigmoid, Erf, Erfc, Gelu, Relu, Sin, Cos, Floor,
+        Bf16,
     ]
 };
 
@@ -19,7 +20,7 @@ fn signatures(op: MapOp) -> Vec<Vec<DType>> {
     use MapOp::*;
     match op {
         Sqrt | Rsqrt | Exp | Log | Tanh | Sigmoid | Erf | Erfc | Gelu | Relu | Sin | Cos
-        | Floor => {
+        | Floor | Bf16 => {
             vec![vec![F32]]
         }
         Neg | Abs => vec![vec![F32], vec![I32]],
@@ -37,12 +38,12 @@ fn signatures(op: MapOp) -> Vec<Vec<DType>> {
 }
 
 /// All pointwise operations, in the order of the table.
-const ALL: [MapOp; 35] = {
+const ALL: [MapOp; 36] = {
     use MapOp::*;
     [
         Neg, Abs, Sqrt, Rsqrt, Exp, Log, Tanh, Sigmoid, Erf, Erfc, Gelu, Relu, Sin, Cos, Floor,
-        Not, ToF32, ToI32, Add, Sub, Mul, Div, Min, Max, Pow, Lt, Le, Gt, Ge, Eq, Ne, And, Or,
-        Select, Fma,
+        Bf16, Not, ToF32, ToI32, Add, Sub, Mul, Div, Min, Max, Pow, Lt, Le, Gt, Ge, Eq, Ne, And,
+        Or, Select, Fma,
     ]
 };
 

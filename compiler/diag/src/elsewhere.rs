@@ -103,6 +103,21 @@ const NAMES: &[Elsewhere] = table! {
     "None": "there is no `None`: leave the setting away";
     "none": "leave the setting away";
     "null": "there is no `null`: leave the setting away";
+    "fp32" = "f32": "numbers of 32 bits are `f32`";
+    "float32" = "f32": "numbers of 32 bits are `f32`";
+    "full" = "f32": "numbers of 32 bits are `f32`";
+    "bfloat16" = "bf16": "numbers of 16 bits are `bf16`, which needs no scaling of the loss";
+    "fp16" = "bf16": "there is no fp16: `bf16` takes as little memory, and needs no scaling of the loss";
+    "f16" = "bf16": "there is no fp16: `bf16` takes as little memory, and needs no scaling of the loss";
+    "float16" = "bf16": "there is no fp16: `bf16` takes as little memory, and needs no scaling of the loss";
+    "half" = "bf16": "there is no fp16: `bf16` takes as little memory, and needs no scaling of the loss";
+    "mixed" = "bf16": "`bf16` is mixed: parameters, sums and optimisers keep 32 bits";
+    "amp" = "bf16": "`bf16` is mixed: parameters, sums and optimisers keep 32 bits";
+    "mixed_bfloat16" = "bf16": "`bf16` is mixed: parameters, sums and optimisers keep 32 bits";
+    "mixed_float16" = "bf16": "there is no fp16: `bf16` takes as little memory, and needs no scaling of the loss";
+    "bf16_mixed" = "bf16": "`bf16` is mixed: parameters, sums and optimisers keep 32 bits";
+    "bf16-mixed" = "bf16": "`bf16` is mixed: parameters, sums and optimisers keep 32 bits";
+    "16-mixed" = "bf16": "there is no fp16: `bf16` takes as little memory, and needs no scaling of the loss";
     "self": "a block has no `self`: parameters belong to the calls that make them";
 };
 
@@ -154,6 +169,14 @@ const SETTINGS: &[Elsewhere] = table! {
     "grad_clip" = "clip": "";
     "max_grad_norm" = "clip": "";
     "gradient_clip_val" = "clip": "";
+    "amp" = "precision": "write `precision = bf16`";
+    "use_amp" = "precision": "write `precision = bf16`";
+    "fp16" = "precision": "write `precision = bf16`: fp16 would need a scaled loss";
+    "bf16" = "precision": "write `precision = bf16`";
+    "mixed_precision" = "precision": "write `precision = bf16`";
+    "autocast" = "precision": "write `precision = bf16`";
+    "dtype" = "precision": "write `precision = bf16`";
+    "grad_scaler" = "precision": "write `precision = bf16`, which needs no scaling of the loss";
     "path" = "source": "write `source = csv(\"data.csv\")`";
     "file" = "source": "write `source = csv(\"data.csv\")`";
     "filename" = "source": "write `source = csv(\"data.csv\")`";

@@ -229,6 +229,11 @@ const SETTINGS: &[(&str, &str, &str)] = &[
     ),
     (
         "",
+        "precision",
+        "The numbers computed with: `bf16` keeps activations in half the memory; without it `f32`.",
+    ),
+    (
+        "",
         "accumulate",
         "Batches whose gradients are added up before a step.",
     ),
@@ -420,6 +425,10 @@ pub(crate) fn choice(name: &str) -> &'static str {
         "trimmed" => "The mean without the outermost updates.",
         "gaussian" => "Noise that bounds what is learnt about one client (Dwork & Roth 2014).",
         "none" => "No privacy.",
+        "f32" => "Numbers of 32 bits throughout.",
+        "bf16" => {
+            "Products take and give numbers of 16 bits; parameters, sums and optimisers keep 32 (Kalamkar et al. 2019)."
+        }
         "choice" => "One of the values listed.",
         "uniform" => "Evenly from a range.",
         "log" => "Evenly from the logarithm of a range.",

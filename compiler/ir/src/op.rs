@@ -99,6 +99,8 @@ pub enum MapOp {
     Cos,
     /// Largest integer not above `a`, as f32.
     Floor,
+    /// The bf16 nearest to `a`, ties to even, as f32.
+    Bf16,
     /// Logical not of a bool.
     Not,
     /// i32, u8 or bool to f32, rounded to nearest even.
@@ -160,6 +162,7 @@ impl MapOp {
             | Self::Sin
             | Self::Cos
             | Self::Floor
+            | Self::Bf16
             | Self::Not
             | Self::ToF32
             | Self::ToI32 => 1,
@@ -277,6 +280,8 @@ pub enum Composite {
         scale: Literal,
         /// Where set, only keys at places ≤ the place along this axis of q are present.
         causal: Option<Axis>,
+        /// Where set, `e`, the result and what flows back are rounded to bf16 (contract, §6.11).
+        narrow: bool,
     },
     /// The operand itself, through which no gradient flows.
     StopGradient,

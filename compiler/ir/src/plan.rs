@@ -174,6 +174,32 @@ pub enum ColumnKind {
     },
 }
 
+/// The numbers a training computes with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// f32 throughout.
+    #[default]
+    F32,
+    /// Parameters are read, contractions fed and delivered in bf16; all else is f32.
+    Bf16,
+}
+
+impl Precision {
+    /// Whether it is f32 throughout.
+    pub fn is_full(&self) -> bool {
+        *self == Self::F32
+    }
+
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -289,6 +315,9 @@ pub struct Training {
     /// The weights that slots with [`Init::Stored`] begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<FilePlan>,
+    /// What its programs round.
+    #[serde(default, skip_serializing_if = "Precision::is_full")]
+    pub precision: Precision,
 }
 
 /// A slot of state.

@@ -394,6 +394,7 @@ mod tests {
                 key: axis(),
                 scale: Literal(0.25),
                 causal: Some(axis()),
+                narrow: true,
             }),
             Op::Composite(Composite::StopGradient),
         ];

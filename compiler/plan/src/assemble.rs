@@ -1,12 +1,15 @@
 //! From declarations to the plan: which programs there are, at which batch sizes, over which state.
 
 use crate::autodiff::NotDifferentiable;
+use crate::precision::narrow;
 use crate::step::{Model, StepPlan, evaluation_program, step_program};
 use mmh_check::Recipe;
 use mmh_check::recipe::{Declarations, Evaluate, Forward, Purpose, StartSpec, Train, WatchSpec};
 use mmh_diag::{Code, Diagnostic};
 use mmh_ir::Origin;
-use mmh_ir::plan::{Evaluation, Init, Plan, Program, Role, StateDecl, StepScalar, Training, Watch};
+use mmh_ir::plan::{
+    Evaluation, Init, Plan, Precision, Program, Role, StateDecl, StepScalar, Training, Watch,
+};
 use std::fmt::Write;
 
 /// Edition of the numerics contract that these graphs are written in.
@@ -111,9 +114,15 @@ fn graphs(
     purpose: Purpose,
     batches: &[u64],
 ) -> Result<Graphs, Vec<Diagnostic>> {
-    let each = batches
-        .iter()
-        .map(|&batch| Ok((batch, source.forward(training, purpose, batch)?)));
+    let precision = source.declarations().trainings.get(training);
+    let precision = precision.map_or(Precision::F32, |train| train.precision);
+    let each = batches.iter().map(|&batch| {
+        let mut forward = source.forward(training, purpose, batch)?;
+        if precision == Precision::Bf16 {
+            narrow(&mut forward);
+        }
+        Ok((batch, forward))
+    });
     each.collect()
 }
 
@@ -202,6 +211,7 @@ fn training(source: &impl Source, number: usize) -> Result<(Training, Numbered),
             watch,
             checkpoint: train.checkpoint,
             start: train.start.as_ref().map(|start| start.file.clone()),
+            precision: train.precision,
             predict,
             state: model.state,
             sites: model.sites,

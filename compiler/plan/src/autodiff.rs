@@ -19,6 +19,7 @@
 //! | `erf`, `erfc` | `(g·±2/√π)·exp(−(a·a))` |
 //! | `gelu` | `g·fma(a, c·exp((−½·a)·a), ½·erfc(a·−1/√2))`, `c = 1/√(2π)` |
 //! | `relu` | `a > 0 ? g : 0` |
+//! | `bf16` | `bf16(g)`; of a state that is read: `g` |
 //! | `sin`, `cos` | `g·cos a`, `−(g·sin a)` |
 //! | `min`, `max` | `g` to the one chosen, 0 to the other |
 //! | `pow` | `g·(b·pow(a, b − 1))`, `g·(y·log a)` |

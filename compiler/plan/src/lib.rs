@@ -15,6 +15,7 @@ mod autodiff;
 mod builder;
 mod lower;
 mod optimise;
+mod precision;
 mod simplify;
 mod step;
 

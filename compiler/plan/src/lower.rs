@@ -95,6 +95,7 @@ fn expand(
                 key,
                 scale,
                 causal,
+                narrow,
             },
             &[q, k, v],
         ) => {
@@ -103,10 +104,16 @@ fn expand(
                 Some(axis) => masked(b, scores, key, axis),
                 None => scores,
             };
-            let (_, e, s) = exponentials(b, std::slice::from_ref(key), scores);
-            let weighted = b.contract(e, v, std::slice::from_ref(key), shape);
+            let over = std::slice::from_ref(key);
+            let round = |b: &mut Builder<'_>, x| {
+                if *narrow { b.map(MapOp::Bf16, &[x]) } else { x }
+            };
+            let (_, e) = raised(b, over, scores);
+            let e = round(b, e);
+            let s = b.sum(over, e);
+            let weighted = b.contract(e, v, over, shape);
             let result = b.map_to(MapOp::Div, &[weighted, s], shape);
-            (result, Saved::Attend { e, s })
+            (round(b, result), Saved::Attend { e, s })
         }
         (Composite::StopGradient, &[x]) => (x, Saved::Nothing),
         // Only a graph that `verify` refuses gets here; it stays as it is and is refused again.
@@ -119,11 +126,16 @@ fn expand(
 
 /// max, exp(x − max) and their sum, over `over`.
 fn exponentials(b: &mut Builder<'_>, over: &[Axis], x: ValueId) -> (ValueId, ValueId, ValueId) {
-    let m = b.reduce(ReduceKind::Max, over, x);
-    let centred = b.map(MapOp::Sub, &[x, m]);
-    let e = b.map(MapOp::Exp, &[centred]);
+    let (m, e) = raised(b, over, x);
     let s = b.sum(over, e);
     (m, e, s)
+}
+
+/// max and exp(x − max), over `over`.
+fn raised(b: &mut Builder<'_>, over: &[Axis], x: ValueId) -> (ValueId, ValueId) {
+    let m = b.reduce(ReduceKind::Max, over, x);
+    let centred = b.map(MapOp::Sub, &[x, m]);
+    (m, b.map(MapOp::Exp, &[centred]))
 }
 
 fn log_sum_exp(b: &mut Builder<'_>, m: ValueId, s: ValueId) -> ValueId {

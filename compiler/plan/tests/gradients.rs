@@ -363,6 +363,7 @@ proptest! {
             key: "key".into(),
             scale: Literal(0.5),
             causal: causal.then(|| "time".into()),
+            narrow: false,
         };
         let shape = m.graph.shape(q).clone();
         let y = m.f32(Op::Composite(attend), &[q, k, v], shape);

@@ -67,6 +67,7 @@ impl Recipe {
             checkpoint: 10,
             start: None,
             audit: None,
+            precision: mmh_ir::plan::Precision::F32,
             watch: Some(WatchSpec {
                 data: 0,
                 part: Part::Valid,

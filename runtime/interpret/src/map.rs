@@ -3,6 +3,7 @@
 use crate::operand::{Operand, broken};
 use mmh_ir::device::{RunError, Tensor};
 use mmh_ir::{MapOp, Shape};
+use mmh_numerics::convert;
 use mmh_numerics::functions::scalar;
 
 /// One result element from one element of each operand, all spread to `shape`.
@@ -54,6 +55,7 @@ fn unary_f32(op: MapOp, a: &[f32]) -> Option<Tensor> {
         MapOp::Sin => scalar::sin,
         MapOp::Cos => scalar::cos,
         MapOp::Floor => f32::floor,
+        MapOp::Bf16 => |x| convert::f32_from_bf16(convert::bf16_from_f32(x)),
         MapOp::ToF32 => |x| x,
         MapOp::ToI32 => return Some(each(a, |x| x as i32, Tensor::I32)),
         MapOp::Not

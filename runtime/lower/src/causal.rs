@@ -89,6 +89,7 @@ impl Masks {
             (Op::Map(MapOp::Mul), _) => [0, 1].into_iter().filter_map(of).find(is_zero),
             (Op::Map(MapOp::Div), _) => of(0).filter(is_zero),
             (Op::Broadcast, _) => of(0),
+            (Op::Map(MapOp::Bf16), _) => of(0).filter(is_zero),
             _ => None,
         }
     }
@@ -146,7 +147,12 @@ impl Masks {
             }
             (Op::Map(MapOp::Mul), &[a, b]) if a != b => {
                 let other = if a == value { b } else { a };
-                let contracted = |v: &ValueId| matches!(graph.node(*v).op, Op::Contract { .. });
+                let product = |v: &ValueId| matches!(graph.node(*v).op, Op::Contract { .. });
+                // A zero that is rounded is a zero.
+                let contracted = |v: &ValueId| match graph.node(*v).op {
+                    Op::Map(MapOp::Bf16) => readers[v.index()].iter().all(product),
+                    _ => product(v),
+                };
                 match self.zero(other) {
                     Some(mask) => readers[reader.index()]
                         .iter()
@@ -155,7 +161,9 @@ impl Masks {
                     None => unseen[reader.index()].clone(),
                 }
             }
-            (Op::Map(MapOp::Add | MapOp::Sub | MapOp::Neg), _) => unseen[reader.index()].clone(),
+            (Op::Map(MapOp::Add | MapOp::Sub | MapOp::Neg | MapOp::Bf16), _) => {
+                unseen[reader.index()].clone()
+            }
             _ => None,
         }
     }

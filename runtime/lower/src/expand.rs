@@ -36,6 +36,7 @@ fn float(o: &mut Recorder, op: MapOp, a: Reg, b: Reg, c: Reg) -> Reg {
         MapOp::Sin => functions::sin(o, a),
         MapOp::Cos => functions::cos(o, a),
         MapOp::Floor => floor(o, a),
+        MapOp::Bf16 => functions::bf16(o, a),
         MapOp::ToF32 => a,
         MapOp::ToI32 => o.to_int(a),
         MapOp::Add => o.add(a, b),
@@ -128,6 +129,7 @@ fn int(o: &mut Recorder, op: MapOp, a: Reg, b: Reg, c: Reg) -> Reg {
         | MapOp::Sin
         | MapOp::Cos
         | MapOp::Floor
+        | MapOp::Bf16
         | MapOp::Div
         | MapOp::Pow
         | MapOp::Fma
@@ -170,7 +172,7 @@ pub(crate) fn price(op: MapOp) -> usize {
     match op {
         MapOp::Exp | MapOp::Sigmoid | MapOp::Tanh | MapOp::Log => 16,
         MapOp::Erf | MapOp::Erfc | MapOp::Gelu | MapOp::Sin | MapOp::Cos | MapOp::Pow => 40,
-        MapOp::Sqrt | MapOp::Rsqrt | MapOp::Div => 6,
+        MapOp::Sqrt | MapOp::Rsqrt | MapOp::Div | MapOp::Bf16 => 6,
         _ => 1,
     }
 }

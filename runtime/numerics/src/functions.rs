@@ -9,6 +9,7 @@ mod hyperbolic;
 mod logarithm;
 mod power;
 pub mod scalar;
+mod storage;
 mod trigonometric;
 
 pub use error::{erf, erfc, gelu};
@@ -16,6 +17,7 @@ pub use exponential::{exp, exp2};
 pub use hyperbolic::{sigmoid, silu, softplus, tanh};
 pub use logarithm::{log, log2};
 pub use power::{pow, rsqrt};
+pub use storage::bf16;
 pub use trigonometric::{cos, sin, sin_cos_turn};
 
 use crate::ops::Ops;

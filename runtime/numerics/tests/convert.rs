@@ -26,6 +26,29 @@ fn positive_codes(decode: fn(u16) -> f32, infinity: u16, beyond: f64) -> Vec<(f6
 }
 
 #[test]
+fn rounding_is_narrowing_and_widening() {
+    for bits in (0..=u32::MAX).step_by(4_093).chain([
+        0x7f7f_7fff,
+        0x7f7f_8000,
+        0x7f7f_ffff,
+        0x7f80_0000,
+        0xff80_0000,
+        0x7f80_0001,
+        0xffff_ffff,
+        0x7fff_8000,
+        0x0000_8000,
+        0x0000_8001,
+        0x0001_8000,
+        0x8000_0000,
+    ]) {
+        let x = f32::from_bits(bits);
+        let wanted = f32_from_bf16(bf16_from_f32(x)).to_bits();
+        let found = mmh_numerics::functions::scalar::bf16(x).to_bits();
+        assert_eq!(found, wanted, "{bits:#010x}");
+    }
+}
+
+#[test]
 fn narrowing_takes_the_nearest_code() {
     let bf16 = positive_codes(f32_from_bf16, 0x7f80, 2.0_f64.powi_exact(128));
     let f16 = positive_codes(f32_from_f16, 0x7c00, 65_536.0);

@@ -245,6 +245,7 @@ pub(super) fn attend<'p>(cx: &mut Cx<'p>, bound: &Bound<'p, '_>) -> Eval<Value> 
         key: Axis::new(&key.0),
         scale: Literal(scale as f32),
         causal,
+        narrow: false,
     };
     cx.push(Op::Composite(op), &[&q, &k, &v], DType::F32, dims)
         .map(Value::Tensor)

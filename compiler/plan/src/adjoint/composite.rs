@@ -40,8 +40,8 @@ impl Rule<'_> {
                     }
                 });
             }
-            (Composite::Attend { scale, .. }, Saved::Attend { e, s }) => {
-                self.attend(tape, *scale, [e, s]);
+            (Composite::Attend { scale, narrow, .. }, Saved::Attend { e, s }) => {
+                self.attend(tape, *scale, [e, s], *narrow);
             }
             (Composite::StopGradient, _) => {}
             // Each composite keeps its own kind, so that nothing else can meet here.
@@ -50,14 +50,19 @@ impl Rule<'_> {
     }
 
     /// With z = sum(e), y the result, h = g / z: dv = contract(e, h); de = contract(h, v) − contract(h, y) over v's own axes;
-    /// ds = de·e; dq, dk = contract(ds, k), contract(ds, q), times scale.
-    fn attend(&self, tape: &mut Tape<'_>, scale: Literal, [e, z]: [ValueId; 2]) {
+    /// ds = de·e; dq, dk = contract(ds, k), contract(ds, q), times scale. In bf16, g, h and ds are rounded.
+    fn attend(&self, tape: &mut Tape<'_>, scale: Literal, [e, z]: [ValueId; 2], narrow: bool) {
         let [q, k, v] = [0, 1, 2].map(|n| self.now(tape, n));
         let [on_q, on_k, on_v] = [0, 1, 2].map(|n| self.operand(n).is_some_and(|x| tape.needs(x)));
         let y = self.result(tape);
         let mut b = self.builder(tape);
         let result = b.shape(y);
-        let h = b.map_to(MapOp::Div, &[self.g, z], &result);
+        let round = |b: &mut Builder<'_>, x| {
+            if narrow { b.map(MapOp::Bf16, &[x]) } else { x }
+        };
+        let g = round(&mut b, self.g);
+        let h = b.map_to(MapOp::Div, &[g, z], &result);
+        let h = round(&mut b, h);
         if on_v {
             self.give(tape, 2, |b, _, shape| b.contract_to(h, e, shape));
         }
@@ -69,6 +74,7 @@ impl Rule<'_> {
             let along = b.contract_to(h, y, &rest);
             let de = b.map_to(MapOp::Sub, &[toward, along], &scores);
             let ds = b.map_to(MapOp::Mul, &[de, e], &scores);
+            let ds = round(&mut b, ds);
             for (n, other) in [(0, k), (1, q)] {
                 self.give(tape, n, |b, _, shape| {
                     let product = b.contract_to(ds, other, shape);

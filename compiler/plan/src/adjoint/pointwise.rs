@@ -3,7 +3,7 @@
 use super::Rule;
 use crate::autodiff::Tape;
 use crate::builder::Builder;
-use mmh_ir::{MapOp, ValueId};
+use mmh_ir::{Input, MapOp, Op, ValueId};
 
 /// 2 / √π.
 const TWO_BY_ROOT_PI: f32 = std::f32::consts::FRAC_2_SQRT_PI;
@@ -37,6 +37,7 @@ impl Rule<'_> {
             }
             MapOp::Min | MapOp::Max | MapOp::Select => self.choice(tape, op, [a, b]),
             MapOp::Pow => self.power(tape, [a, b, y]),
+            MapOp::Bf16 => self.rounding(tape),
             MapOp::Fma => {
                 self.give(tape, 0, |m, g, _| self.scaled(m, g, b));
                 self.give(tape, 1, |m, g, _| self.scaled(m, g, a));
@@ -54,6 +55,19 @@ impl Rule<'_> {
             | MapOp::And
             | MapOp::Or => {}
         }
+    }
+
+    /// The adjoint of a rounding is rounded as well; only the gradient of a parameter that is read stays as it is.
+    fn rounding(&self, tape: &mut Tape<'_>) {
+        let read = self
+            .operand(0)
+            .is_some_and(|v| matches!(tape.forward.node(v).op, Op::Input(Input::State(_))));
+        self.one(
+            tape,
+            |m, g, _| {
+                if read { g } else { m.map(MapOp::Bf16, &[g]) }
+            },
+        );
     }
 
     /// `g · factor` over the node's shape.

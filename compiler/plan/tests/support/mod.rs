@@ -205,6 +205,7 @@ fn composite(c: &Composite, x: &[&Value], shape: &Shape) -> Value {
             key,
             scale,
             causal,
+            ..
         } => {
             let rows = x[0].shape.without(over).union(&x[1].shape.without(over));
             let raw = contracted(x[0], x[1], over, &rows);
@@ -261,6 +262,7 @@ fn pointwise(op: MapOp, x: &[f64]) -> f64 {
         MapOp::Sin => a.sin(),
         MapOp::Cos => a.cos(),
         MapOp::Floor => a.floor(),
+        MapOp::Bf16 => a,
         MapOp::Not => truth(a == 0.0),
         MapOp::ToF32 => a,
         MapOp::ToI32 => a.trunc(),

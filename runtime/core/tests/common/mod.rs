@@ -62,6 +62,7 @@ pub(crate) fn plan(folder: &Path) -> Plan {
         recipe_hash: format!("blake3:{}", "0".repeat(64)),
         data: vec![data(blake3::hash(text.as_bytes()).to_hex().to_string())],
         trainings: vec![Training {
+            precision: mmh_ir::plan::Precision::F32,
             name: "fit".into(),
             data: 0,
             part: Part::Train,

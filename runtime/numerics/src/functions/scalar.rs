@@ -28,4 +28,5 @@ scalars! {
     cos(x) "The cosine of `x` radians."
     pow(x, y) "`x` to the `y`."
     rsqrt(x) "`1 / √x`."
+    bf16(x) "The bf16 nearest to `x`, ties to even, as an f32."
 }
