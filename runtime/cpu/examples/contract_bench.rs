@@ -226,16 +226,16 @@ impl Bench<'_> {
             };
             let weight = Weight::of(&forward, &data);
             self.report(&name("forward"), work, || {
-                convolution(&self.context, &forward, &x, weight, &mut y, None).expect("sizes fit");
+                convolution(&self.context, &forward, &x, weight, &mut y).expect("sizes fit");
             });
             let mut dx = vec![0.0; x.len()];
             self.report(&name("input gradient"), work, || {
-                convolution(&self.context, &back, &y, weight.transposed(), &mut dx, None)
+                convolution(&self.context, &back, &y, weight.transposed(), &mut dx)
                     .expect("sizes fit");
             });
             let mut dw = vec![0.0; data.len()];
             self.report(&name("weight gradient"), work, || {
-                weight_gradient(&self.context, &forward, &x, &y, &mut dw, None).expect("sizes fit");
+                weight_gradient(&self.context, &forward, &x, &y, &mut dw).expect("sizes fit");
             });
         }
     }

@@ -4,7 +4,7 @@
     reason = "aligned allocation goes through the raw allocator"
 )]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
@@ -12,6 +12,10 @@ use std::ptr::NonNull;
 
 /// Alignment of every buffer in bytes: one cache line, and one 512-bit vector.
 pub const ALIGNMENT: usize = 64;
+
+/// Size and alignment of a large page in bytes. Buffers of several live on such pages: a step that reads memory across its
+/// rows, or for the first time in a while, otherwise waits for the table of pages more than for the memory.
+const LARGE_PAGE: usize = 2 << 20;
 
 /// A zero-initialised `f32` buffer that starts on a cache line.
 pub struct AlignedBuffer {
@@ -38,16 +42,46 @@ impl AlignedBuffer {
             };
         }
         // SAFETY: the layout has a size above zero.
-        let raw = unsafe { alloc_zeroed(layout) }.cast::<f32>();
-        let Some(pointer) = NonNull::new(raw) else {
+        let raw = unsafe {
+            if layout.align() == LARGE_PAGE {
+                zeroed_on_large_pages(layout)
+            } else {
+                alloc_zeroed(layout)
+            }
+        };
+        let Some(pointer) = NonNull::new(raw.cast::<f32>()) else {
             handle_alloc_error(layout)
         };
         Self { pointer, length }
     }
 
     fn layout(length: usize) -> Layout {
-        let layout = Layout::array::<f32>(length).and_then(|layout| layout.align_to(ALIGNMENT));
+        let floats = Layout::array::<f32>(length);
+        let layout = floats.and_then(|layout| {
+            let is_large = layout.size() >= 2 * LARGE_PAGE;
+            layout.align_to(if is_large { LARGE_PAGE } else { ALIGNMENT })
+        });
         layout.expect("a buffer is smaller than the address space")
+    }
+}
+
+/// Zeros on large pages, where the system has them to give; null if it has no memory.
+///
+/// # Safety
+/// As [`alloc`]: the layout has a size above zero.
+unsafe fn zeroed_on_large_pages(layout: Layout) -> *mut u8 {
+    // SAFETY: the caller's contract; what is written and advised on is the allocation.
+    unsafe {
+        let raw = alloc(layout);
+        if !raw.is_null() {
+            // The advice comes before the first touch, which decides the size of a page. A system that does not take it
+            // gives small ones.
+            #[cfg(target_os = "linux")]
+            let _ =
+                rustix::mm::madvise(raw.cast(), layout.size(), rustix::mm::Advice::LinuxHugepage);
+            raw.write_bytes(0, layout.size());
+        }
+        raw
     }
 }
 
@@ -149,7 +183,7 @@ mod tests {
 
     #[test]
     fn buffers_are_aligned_and_zero() {
-        for length in [0, 1, 17, 4096] {
+        for length in [0, 1, 17, 4096, LARGE_PAGE / 2 + 5] {
             let buffer = AlignedBuffer::zeroed(length);
             assert_eq!(buffer.len(), length);
             assert!(length == 0 || buffer.as_ptr().addr().is_multiple_of(ALIGNMENT));

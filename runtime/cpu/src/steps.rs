@@ -166,7 +166,6 @@ pub(crate) fn conv(
         read(memory, step.x, 0),
         weight,
         write(memory, step.y, 0),
-        None,
     )
     .map_err(failed)
 }
@@ -178,7 +177,7 @@ pub(crate) fn conv_weight(
 ) -> Result<(), RunError> {
     let shape = geometry(step.batch, step.channels, &step.spatial);
     let (x, g) = (read(memory, step.x, 0), read(memory, step.g, 0));
-    weight_gradient(context, &shape, x, g, write(memory, step.dw, 0), None).map_err(failed)
+    weight_gradient(context, &shape, x, g, write(memory, step.dw, 0)).map_err(failed)
 }
 
 pub(crate) fn scatter(

@@ -3,8 +3,7 @@
 mod contract_support;
 
 use contract_support::{Rng, assert_same, contexts, plain_present};
-use mmh_cpu::contract::{Axis, Convolution, Finished, Weight, convolution, weight_gradient};
-use std::sync::Mutex;
+use mmh_cpu::contract::{Axis, Convolution, Weight, convolution, weight_gradient};
 
 fn source(axis: &Axis, output: usize, tap: usize) -> Option<usize> {
     let step = (output * axis.stride) as isize + tap as isize * axis.dilation + axis.offset;
@@ -95,10 +94,10 @@ fn check_one(rng: &mut Rng, geometry: &Convolution, transposed_weight: bool) {
     contexts(|context, label| {
         let label = format!("{geometry:?} {label}");
         let mut y = vec![f32::NAN; forward.len()];
-        convolution(context, geometry, &x, weight, &mut y, None).expect("the case fits");
+        convolution(context, geometry, &x, weight, &mut y).expect("the case fits");
         assert_same(&y, &forward, &label);
         let mut dw = vec![f32::NAN; gradient.len()];
-        weight_gradient(context, geometry, &x, &dy, &mut dw, None).expect("the case fits");
+        weight_gradient(context, geometry, &x, &dy, &mut dw).expect("the case fits");
         assert_same(&dw, &gradient, &format!("weight gradient of {label}"));
     });
 }
@@ -235,58 +234,6 @@ fn contractions_of_more_than_one_group() {
 }
 
 #[test]
-fn the_epilogue_sees_every_place_once() {
-    let mut rng = Rng(15);
-    for (batch, size, stride) in [(9, 8, 1), (2, 40, 1), (3, 9, 2)] {
-        let axis = Axis::forward(size, 3, stride, 1);
-        let forward = Convolution {
-            batch,
-            rows: axis,
-            columns: axis,
-            in_channels: 8,
-            out_channels: 12,
-        };
-        for geometry in [forward, forward.transposed()] {
-            let x = rng.values(
-                geometry.batch
-                    * geometry.rows.input
-                    * geometry.columns.input
-                    * geometry.in_channels,
-            );
-            let data = rng.values(geometry.taps() * geometry.in_channels * geometry.out_channels);
-            let weight = Weight::of(&geometry, &data);
-            let negated: Vec<f32> = expected(&geometry, &x, &weight)
-                .iter()
-                .map(|x| -x)
-                .collect();
-            contexts(|context, label| {
-                let mut y = vec![f32::NAN; negated.len()];
-                let seen = Mutex::new(vec![0; geometry.places()]);
-                let epilogue = |mut block: Finished| {
-                    let rows = block.rows.clone();
-                    block
-                        .contiguous()
-                        .expect("no gaps")
-                        .iter_mut()
-                        .for_each(|x| *x = -*x);
-                    rows.for_each(|row| seen.lock().expect("no panic")[row] += 1);
-                };
-                convolution(context, &geometry, &x, weight, &mut y, Some(&epilogue))
-                    .expect("the case fits");
-                assert!(
-                    seen.into_inner()
-                        .expect("no panic")
-                        .iter()
-                        .all(|&count| count == 1),
-                    "{label}"
-                );
-                assert_same(&y, &negated, label);
-            });
-        }
-    }
-}
-
-#[test]
 fn what_does_not_fit_is_refused() {
     contexts(|context, _| {
         let axis = Axis::forward(3, 2, 1, 0);
@@ -305,7 +252,6 @@ fn what_does_not_fit_is_refused() {
                 x,
                 Weight::of(geometry, data),
                 &mut y[..length],
-                None,
             )
             .is_ok()
         };

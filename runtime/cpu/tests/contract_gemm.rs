@@ -3,8 +3,9 @@
 mod contract_support;
 
 use contract_support::{Rng, assert_same, contexts, plain};
-use mmh_cpu::contract::{Absent, Context, Gemm, K_BLOCK, K_GROUP, Operand, Output, gemm};
-use std::sync::Mutex;
+use mmh_cpu::contract::{
+    Absent, Context, Gemm, K_BLOCK, K_GROUP, Operand, Output, gemm, pack_right, packed_length,
+};
 
 /// A product with strides, padding between rows and two batch axes.
 struct Case {
@@ -300,53 +301,52 @@ fn negative_zero_is_delivered_as_zero() {
 }
 
 #[test]
-fn the_epilogue_sees_every_finished_row_once() {
+fn long_gradients_are_computed_as_their_transpose() {
     let mut rng = Rng(6);
-    for (batch, m, n, k) in [
-        ([1, 1], 150, 300, 30),
-        ([1, 1], 3, 2000, 40),
-        ([2, 2], 60, 9, 300),
-        ([1, 1], 12, 1000, 300),
+    for (m, n, k) in [(130, 16, 300), (100, 48, 700), (33, 16, K_GROUP + 3)] {
+        let sizes = Gemm::single(m, n, k);
+        let case = Case {
+            sizes,
+            a: rng.values(m * k),
+            b: rng.values(k * n),
+            a_strides: [0, 0, 1, m],
+            b_strides: [0, 0, n, 1],
+            c_strides: [0, 0, n],
+            c_length: m * n,
+        };
+        case.check();
+    }
+}
+
+#[test]
+fn a_packed_right_operand_serves_many_products() {
+    let mut rng = Rng(7);
+    for (m, n, k) in [
+        (3, 5, 7),
+        (20, 300, 600),
+        (9, 4000, 270),
+        (70, 33, K_GROUP + 1),
     ] {
-        let case = case(
-            &mut rng,
-            Gemm {
-                batch,
-                m,
-                n,
-                k,
-                absent: Absent::Nothing,
-            },
-        );
-        let mut expected = case.expected(case.sizes.absent);
-        expected.iter_mut().for_each(|x| *x = *x * 2.0 + 1.0);
+        let case = case(&mut rng, Gemm::single(m, n, k));
+        let expected = case.expected(Absent::Nothing);
         contexts(|context, label| {
+            let b = Case::operand(&case.b, &case.b_strides);
+            let mut floats = vec![f32::NAN; packed_length(context, n, k)];
+            let packed = pack_right(context, [n, k], &b, &mut floats).expect("it fits");
             let mut c = vec![f32::NAN; case.c_length];
-            let seen = Mutex::new(vec![0; batch[0] * batch[1] * m]);
-            let [outer, inner, row_stride] = case.c_strides;
-            let output = Output {
-                data: &mut c,
-                row_stride,
-                batch_strides: [outer, inner],
-            };
-            let (a, b) = (
-                Case::operand(&case.a, &case.a_strides),
-                Case::operand(&case.b, &case.b_strides),
-            );
-            let epilogue = |mut block: mmh_cpu::contract::Finished| {
-                for row in block.rows.clone() {
-                    block.row(row).iter_mut().for_each(|x| *x = *x * 2.0 + 1.0);
-                    seen.lock().expect("no panic")[block.batch * m + row] += 1;
-                }
-            };
-            gemm(context, &case.sizes, a, b, output, Some(&epilogue)).expect("fits");
-            assert!(
-                seen.into_inner()
-                    .expect("no panic")
-                    .iter()
-                    .all(|&count| count == 1),
-                "{label}"
-            );
+            // All rows in two products.
+            let row = case.c_strides[2];
+            let (upper, lower) = c.split_at_mut(m / 2 * row);
+            for (first, rows, data) in [(0, m / 2, upper), (m / 2, m - m / 2, lower)] {
+                let a = Case::operand(&case.a[first * case.a_strides[2]..], &case.a_strides);
+                let output = Output {
+                    data,
+                    row_stride: row,
+                    batch_strides: [0, 0],
+                };
+                let sizes = Gemm::single(rows, n, k);
+                gemm(context, &sizes, a, b, output, Some(packed)).expect("it fits");
+            }
             assert_same(&c, &expected, label);
         });
     }

@@ -13,7 +13,7 @@ use super::operand::check_reach;
 use super::tiling::{
     Order, Panel, Panels, Right, RowTable, Tables, Take, even_parts, part_of, sweep,
 };
-use super::{Context, Epilogue, Finished, K_BLOCK, K_GROUP, Misfit};
+use super::{Context, K_BLOCK, K_GROUP, Misfit};
 use crate::memory::{Scratch, scratch};
 
 /// Output places of a strip, at most.
@@ -29,7 +29,6 @@ pub fn convolution(
     x: &[f32],
     weight: Weight<'_>,
     y: &mut [f32],
-    epilogue: Epilogue<'_>,
 ) -> Result<(), Misfit> {
     geometry.check()?;
     check_length("input", x.len(), geometry.input_length())?;
@@ -41,7 +40,7 @@ pub fn convolution(
     ];
     check_reach("weight", weight.data.len(), &weight_axes)?;
     if geometry.output_length() != Some(0) {
-        Layer::new(context, geometry, x, y.as_mut_ptr(), epilogue).run(&weight);
+        Layer::new(context, geometry, x, y.as_mut_ptr()).run(&weight);
     }
     Ok(())
 }
@@ -135,7 +134,6 @@ struct Layer<'a> {
     geometry: &'a Convolution,
     x: &'a [f32],
     y: *mut f32,
-    epilogue: Epilogue<'a>,
     panels: Panels,
     row_phases: Vec<AxisPhase>,
     column_phases: Vec<AxisPhase>,
@@ -152,19 +150,12 @@ struct Strip {
 }
 
 impl<'a> Layer<'a> {
-    fn new(
-        context: &'a Context<'a>,
-        geometry: &'a Convolution,
-        x: &'a [f32],
-        y: *mut f32,
-        epilogue: Epilogue<'a>,
-    ) -> Self {
+    fn new(context: &'a Context<'a>, geometry: &'a Convolution, x: &'a [f32], y: *mut f32) -> Self {
         let mut layer = Self {
             context,
             geometry,
             x,
             y,
-            epilogue,
             panels: Panels::new(context.kernels, geometry.out_channels),
             row_phases: AxisPhase::all(&geometry.rows),
             column_phases: AxisPhase::all(&geometry.columns),
@@ -310,7 +301,6 @@ impl<'a> Layer<'a> {
     /// No other thread touches the outputs of the strip; `weights` is what `pack` filled.
     unsafe fn run_strip(&self, strip: &Strip, weights: &Weights) {
         let Convolution {
-            rows,
             columns,
             out_channels,
             ..
@@ -326,18 +316,6 @@ impl<'a> Layer<'a> {
             let count = self.place(strip, phase, &mut memory);
             // SAFETY: the tables hold `count` places, and the input what the phase reads for them.
             unsafe { self.run_phase(phase, weights, count, &mut memory) }
-        }
-        if let Some(epilogue) = self.epilogue {
-            let start = (strip.images.start * rows.output + strip.lines.start) * columns.output;
-            let first = self.y.wrapping_add(start * out_channels);
-            let (rows, columns, row_stride) = (start..start + places, out_channels, out_channels);
-            epilogue(Finished {
-                batch: 0,
-                rows,
-                columns,
-                first,
-                row_stride,
-            });
         }
     }
 

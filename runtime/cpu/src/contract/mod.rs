@@ -20,11 +20,13 @@ mod kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod operand;
+mod packing;
 mod scalar;
 mod scatter;
 mod self_test;
 mod tiling;
 mod trim;
+mod turned;
 mod unfold;
 mod vector;
 mod weight_gradient;
@@ -33,12 +35,12 @@ mod window;
 mod x86;
 
 use std::fmt;
-use std::ops::Range;
 
 pub use convolution::convolution;
 pub use gemm::gemm;
 pub use geometry::{Axis, Convolution, Weight};
 pub use operand::{Absent, Gemm, Operand, Output};
+pub use packing::{Packed, pack_right, packed_length};
 pub use scatter::scatter_rows;
 pub(crate) use self_test::self_test;
 pub use weight_gradient::weight_gradient;
@@ -75,50 +77,6 @@ impl<'p> Context<'p> {
     /// The instruction set.
     pub fn isa(&self) -> Isa {
         self.kernels.isa
-    }
-}
-
-/// Called with each finished block of output rows, by the thread that finished it, while the block is in its cache.
-pub type Epilogue<'e> = Option<&'e (dyn Fn(Finished) + Sync)>;
-
-/// A block of finished output: some rows, all columns. No other thread touches it during the call.
-pub struct Finished {
-    /// Index in the flattened batch.
-    pub batch: usize,
-    /// Rows of the output; for a convolution, flattened (image, row, column).
-    pub rows: Range<usize>,
-    /// Columns in each row.
-    pub columns: usize,
-    first: *mut f32,
-    row_stride: usize,
-}
-
-impl Finished {
-    /// The elements of a row in [`Self::rows`].
-    ///
-    /// # Panics
-    /// If the block does not hold the row.
-    pub fn row(&mut self, row: usize) -> &mut [f32] {
-        assert!(
-            self.rows.contains(&row),
-            "row {row} is outside the finished rows {:?}",
-            self.rows
-        );
-        // SAFETY: `first` is the block's first element, the rows lie `row_stride` apart inside the output, which the
-        // call that runs the epilogue borrows mutably, and no other thread has this block.
-        unsafe {
-            let start = self.first.add((row - self.rows.start) * self.row_stride);
-            std::slice::from_raw_parts_mut(start, self.columns)
-        }
-    }
-
-    /// All elements, if the rows lie next to each other.
-    pub fn contiguous(&mut self) -> Option<&mut [f32]> {
-        let whole = self.row_stride == self.columns || self.rows.len() <= 1;
-        // SAFETY: as in `row`; without gaps the block is one slice.
-        whole.then(|| unsafe {
-            std::slice::from_raw_parts_mut(self.first, self.rows.len() * self.columns)
-        })
     }
 }
 

@@ -224,17 +224,16 @@ mod tests {
             let bits = |context: &Context<'_>| {
                 let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), data.clone());
                 let weight = Weight::of(&geometry, &data);
-                convolution(context, &geometry, &x, weight, &mut y, None).expect("sizes fit");
+                convolution(context, &geometry, &x, weight, &mut y).expect("sizes fit");
                 convolution(
                     context,
                     &geometry.transposed(),
                     &dy,
                     weight.transposed(),
                     &mut dx,
-                    None,
                 )
                 .expect("sizes fit");
-                weight_gradient(context, &geometry, &x, &dy, &mut dw, None).expect("sizes fit");
+                weight_gradient(context, &geometry, &x, &dy, &mut dw).expect("sizes fit");
                 [y, dx, dw]
                     .concat()
                     .into_iter()

@@ -11,14 +11,14 @@ use super::kernel::{PanelCopy, Segment};
 use super::tiling::{Order, Panel, Panels, Right, RowTable, Tables, Take, part_of, sweep};
 use super::trim::{Operands, Trimming};
 use super::unfold::Unfolding;
-use super::{Context, Epilogue, Finished, K_BLOCK, K_GROUP, Misfit};
+use super::{Context, K_BLOCK, K_GROUP, Misfit};
 use crate::memory::{Scratch, scratch};
 
 /// Floats of block results, at most, that threads which share the blocks keep until all are there.
 const KEPT: usize = 1 << 20;
 
 /// Computes `weight_gradient[row tap, column tap, in, out]` from the input and the output gradient `dy` of a
-/// convolution. The epilogue's rows are the flattened (row tap, column tap, in).
+/// convolution.
 ///
 /// # Errors
 /// If a buffer is too short or the geometry impossible.
@@ -28,7 +28,6 @@ pub fn weight_gradient(
     x: &[f32],
     dy: &[f32],
     weight_gradient: &mut [f32],
-    epilogue: Epilogue<'_>,
 ) -> Result<(), Misfit> {
     geometry.check()?;
     check_length("input", x.len(), geometry.input_length())?;
@@ -39,15 +38,7 @@ pub fn weight_gradient(
         geometry.weight_length(),
     )?;
     if geometry.weight_length() != Some(0) {
-        Gradient::new(
-            context,
-            geometry,
-            x,
-            dy,
-            weight_gradient.as_mut_ptr(),
-            epilogue,
-        )
-        .run();
+        Gradient::new(context, geometry, x, dy, weight_gradient.as_mut_ptr()).run();
     }
     Ok(())
 }
@@ -58,7 +49,6 @@ struct Gradient<'a> {
     geometry: &'a Convolution,
     dy: &'a [f32],
     output: *mut f32,
-    epilogue: Epilogue<'a>,
     panels: Panels,
     reading: Reading<'a>,
 }
@@ -110,7 +100,6 @@ impl<'a> Gradient<'a> {
         x: &'a [f32],
         dy: &'a [f32],
         output: *mut f32,
-        epilogue: Epilogue<'a>,
     ) -> Self {
         let panels = Panels::new(context.kernels, geometry.out_channels);
         let reading = match Trimming::new(geometry, x, dy, panels) {
@@ -122,7 +111,6 @@ impl<'a> Gradient<'a> {
             geometry,
             dy,
             output,
-            epilogue,
             panels,
             reading,
         }
@@ -180,7 +168,7 @@ impl<'a> Gradient<'a> {
         });
     }
 
-    /// Adds the blocks that were kept, in order, and calls the epilogue.
+    /// Adds the blocks that were kept, in order.
     ///
     /// # Safety
     /// No other thread touches these rows of the output.
@@ -194,15 +182,6 @@ impl<'a> Gradient<'a> {
                 let to = self.output.add(start);
                 (self.context.kernels.add_row)(to, cut.kept.results.add(kept), length, true);
             }
-        }
-        if let Some(epilogue) = self.epilogue {
-            epilogue(Finished {
-                batch: 0,
-                rows,
-                columns: channels,
-                first: self.output.wrapping_add(start),
-                row_stride: channels,
-            });
         }
     }
 
