@@ -136,7 +136,7 @@ impl Bench<'_> {
                 batch_strides: [q * m * n, m * n],
                 ..Output::rows(&mut c, n)
             };
-            gemm(&self.context, &sizes, left, right, output, None).expect("sizes fit");
+            gemm(&self.context, &sizes, left, right, output).expect("sizes fit");
         });
     }
 

@@ -11,6 +11,7 @@ use crate::contract::K_BLOCK;
 use crate::isa::Isa;
 use crate::launch::{MOST, Memory, SERIAL, places};
 use crate::pool::Pool;
+use mmh_lower::Part;
 use mmh_lower::schedule::{Arg, ContractStep};
 
 /// Chains side by side.
@@ -35,7 +36,8 @@ struct Dots<'a> {
 // SAFETY: the operands are only read, and every task writes other results.
 unsafe impl Sync for Dots<'_> {}
 
-pub(crate) fn dots(pool: &Pool, isa: Isa, memory: &Memory, step: &ContractStep) {
+/// Computes a part of the results.
+pub(crate) fn dots(pool: &Pool, isa: Isa, memory: &Memory, step: &ContractStep, part: Part) {
     let depth = step.batch.len();
     let dots = Dots {
         step,
@@ -44,7 +46,8 @@ pub(crate) fn dots(pool: &Pool, isa: Isa, memory: &Memory, step: &ContractStep) 
         c: memory.at(&step.c).cast(),
         along: [step.a.strides[depth + 1], step.b.strides[depth]],
     };
-    let count: usize = step.batch.iter().product();
+    let all = part.range(step.batch.iter().product());
+    let count = all.len();
     let tasks = if count * step.size[2] < SERIAL {
         1
     } else {
@@ -52,7 +55,8 @@ pub(crate) fn dots(pool: &Pool, isa: Isa, memory: &Memory, step: &ContractStep) 
     };
     let share = count.div_ceil(tasks).next_multiple_of(CHAINS);
     let run = |task: usize| {
-        let part = (task * share).min(count)..((task + 1) * share).min(count);
+        let bound = |task: usize| all.start + (task * share).min(count);
+        let part = bound(task)..bound(task + 1);
         // SAFETY: the schedule's loops stay inside the buffers; the instruction set is admitted.
         unsafe {
             match isa {

@@ -4,6 +4,8 @@
     reason = "buffers of a schedule are addressed by pointer into the arena, the state and the feed"
 )]
 
+mod band;
+
 use crate::contract::Context;
 use crate::dots::{are_dots, dots};
 use crate::isa::Isa;
@@ -18,7 +20,7 @@ use mmh_ir::device::{Device, Executable, Feed, RunError, State, Tensor};
 use mmh_ir::plan::{Program, StateDecl};
 use mmh_ir::{DType, Input};
 use mmh_lower::schedule::{Home, KernelId, Output, Schedule, Step};
-use mmh_lower::{View, lower};
+use mmh_lower::{Band, Part, Slicing, View, lower};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,6 +31,7 @@ pub struct Cpu {
     pool: Arc<Pool>,
     isa: Isa,
     trace: Option<Arc<Trace>>,
+    slicing: Slicing,
 }
 
 impl Cpu {
@@ -36,8 +39,10 @@ impl Cpu {
     pub fn new(threads: usize, ceiling: Option<Isa>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = if threads == 0 { cores } else { threads };
+        let pool = Pool::new(threads);
         Self {
-            pool: Arc::new(Pool::new(threads)),
+            slicing: Slicing::new(pool.threads()),
+            pool: Arc::new(pool),
             isa: Isa::best(ceiling),
             trace: None,
         }
@@ -50,6 +55,12 @@ impl Cpu {
             trace: Some(trace),
             ..self
         }
+    }
+
+    /// Runs steps slice by slice where `slicing` says, which changes no bit.
+    #[must_use]
+    pub fn sliced(self, slicing: Slicing) -> Self {
+        Self { slicing, ..self }
     }
 
     /// Mean time of every step of a program over `runs` runs, with the step's text, in order.
@@ -68,11 +79,12 @@ impl Cpu {
         let mut times = vec![Duration::ZERO; loaded.schedule.steps.len()];
         for _ in 0..runs {
             loaded.locate(state, feed)?;
-            let context = loaded.context()?;
-            for (at, time) in times.iter_mut().enumerate() {
-                let began = Instant::now();
-                loaded.step(&context, at)?;
-                *time += began.elapsed();
+            let mut laps = Some(Laps::new(times.len()));
+            loaded.steps(&mut laps)?;
+            for (step, _, start, end) in laps.into_iter().flat_map(|laps| laps.laps) {
+                if let Some(step) = step {
+                    times[step] += end - start;
+                }
             }
         }
         let texts = loaded.schedule.steps.iter().map(mmh_lower::step_text);
@@ -111,7 +123,7 @@ impl Device for Cpu {
 
 impl Cpu {
     fn prepare(&self, program: &Program) -> Result<Loaded, RunError> {
-        let schedule = lower(program);
+        let (schedule, bands) = lower(program).into_bands(program.batch as usize, &self.slicing);
         let wide = schedule.steps.iter().any(|s| match s {
             Step::Map(s) => s.args.len() > MOST,
             Step::Reduce(s) => s.loads.len() + s.results.len() > MOST,
@@ -177,12 +189,14 @@ impl Cpu {
             memory: Memory {
                 base: vec![std::ptr::null_mut(); bytes.len()],
                 elements: schedule.buffers.iter().map(|b| b.elements).collect(),
-                bytes,
+                bytes: bytes.into(),
             },
             arena: AlignedBuffer::zeroed(schedule.arena.div_ceil(4)),
             schedule,
+            bands,
             _jit: jit,
             pool: Arc::clone(&self.pool),
+            alone: Pool::new(1),
             isa: self.isa,
         })
     }
@@ -201,6 +215,8 @@ struct Loaded {
     /// Who is told of times, and the number of this program there.
     trace: Option<(Arc<Trace>, usize)>,
     schedule: Schedule,
+    /// Steps that run slice by slice, in order.
+    bands: Vec<Band>,
     /// One for each step.
     ready: Vec<Ready>,
     /// Where buffers lie; looked up anew in every run.
@@ -209,30 +225,29 @@ struct Loaded {
     _jit: Option<Jit>,
     arena: AlignedBuffer,
     pool: Arc<Pool>,
+    /// For what a slice does on its own thread.
+    alone: Pool,
     isa: Isa,
 }
 
 // SAFETY: the code generator's memory is only executed from here on, never changed; everything else is Send.
 unsafe impl Send for Loaded {}
+// SAFETY: as above: nobody uses the code generator again; everything else may be shared.
+unsafe impl Sync for Loaded {}
 
 impl Executable for Loaded {
     fn run(&mut self, state: &mut State, feed: &Feed) -> Result<Vec<Tensor>, RunError> {
         let _environment = FloatEnvironment::enter();
         self.locate(state, feed)?;
-        match &self.trace {
-            None => self.steps(&mut |_, _| {})?,
-            Some((trace, number)) => {
-                let mut laps = Vec::with_capacity(self.schedule.steps.len() + 1);
-                let mut start = Instant::now();
-                let done = self.steps(&mut |step, kind| {
-                    let end = Instant::now();
-                    laps.push((step, kind, start, end));
-                    start = end;
-                });
-                trace.run(*number, &laps);
-                done?;
-            }
+        let mut laps = match &self.trace {
+            None => None,
+            Some(_) => Some(Laps::new(self.schedule.steps.len() + 1)),
+        };
+        let done = self.steps(&mut laps);
+        if let (Some((trace, number)), Some(laps)) = (&self.trace, laps) {
+            trace.run(*number, &laps.laps);
         }
+        done?;
         let results = self.schedule.results.iter();
         Ok(results.map(|o| collect(&self.memory, o)).collect())
     }
@@ -240,41 +255,74 @@ impl Executable for Loaded {
 
 impl Loaded {
     fn context(&self) -> Result<Context<'_>, RunError> {
-        Context::new(&self.pool, self.isa).map_err(|e| RunError::Device(e.to_string()))
+        Context::new(&self.pool, self.isa).map_err(refused)
     }
 
-    /// Runs all steps, the guards ahead of those that write state; `done` is told of each one's end.
-    fn steps(&self, done: &mut dyn FnMut(Option<usize>, &'static str)) -> Result<(), RunError> {
+    /// Runs all steps, the guards ahead of those that write state.
+    fn steps(&self, laps: &mut Option<Laps>) -> Result<(), RunError> {
         let context = self.context()?;
-        let steps = &self.schedule.steps;
-        for (at, step) in steps.iter().enumerate().take(self.schedule.commit) {
-            self.step(&context, at)?;
-            done(Some(at), step.name());
-        }
+        let commit = self.schedule.commit;
+        self.some_steps(&context, 0..commit, laps)?;
         let guard = first_not_finite(&self.pool, &self.memory, &self.schedule.guards);
-        done(None, "guards");
+        if let Some(laps) = laps {
+            laps.step(None, "guards");
+        }
         if let Some(guard) = guard {
             return Err(RunError::NotFinite { guard });
         }
-        for (at, step) in steps.iter().enumerate().skip(self.schedule.commit) {
-            self.step(&context, at)?;
-            done(Some(at), step.name());
+        self.some_steps(&context, commit..self.schedule.steps.len(), laps)
+    }
+
+    fn some_steps(
+        &self,
+        context: &Context<'_>,
+        steps: Range<usize>,
+        laps: &mut Option<Laps>,
+    ) -> Result<(), RunError> {
+        let mut at = steps.start;
+        while at < steps.end {
+            if let Ok(band) = self
+                .bands
+                .binary_search_by_key(&at, |band| band.steps.start)
+            {
+                let band = &self.bands[band];
+                let times = self.band(band, laps.is_some())?;
+                if let Some(laps) = laps {
+                    laps.band(&self.schedule.steps, band, &times);
+                }
+                at = band.steps.end;
+            } else {
+                self.part(context, &self.memory, at, Part::WHOLE)?;
+                if let Some(laps) = laps {
+                    laps.step(Some(at), self.schedule.steps[at].name());
+                }
+                at += 1;
+            }
         }
         Ok(())
     }
 
-    fn step(&self, context: &Context<'_>, at: usize) -> Result<(), RunError> {
-        let (pool, memory) = (&*self.pool, &self.memory);
+    /// Runs a part of a step.
+    fn part(
+        &self,
+        context: &Context<'_>,
+        memory: &Memory,
+        at: usize,
+        part: Part,
+    ) -> Result<(), RunError> {
+        let pool = context.pool();
         match (&self.schedule.steps[at], &self.ready[at]) {
-            (_, Ready::Map(map)) => map.run(pool, memory),
-            (_, Ready::Reduce(reduction)) => reduction.run(pool, memory),
-            (Step::Contract(s), Ready::Dots) => dots(pool, self.isa, memory, s),
+            (_, Ready::Map(map)) => map.run(pool, memory, part),
+            (_, Ready::Reduce(reduction)) => reduction.run(pool, memory, part),
+            (Step::Contract(s), Ready::Dots) => dots(pool, self.isa, memory, s, part),
+            (Step::Contract(s), _) if part.is_whole() => steps::contract(context, memory, s)?,
+            (Step::Contract(s), _) => steps::contract(context, memory, &s.part(part))?,
+            (Step::Conv(s), _) => steps::conv(context, memory, s, part)?,
+            (Step::Gather(s), _) => steps::gather(pool, memory, s, part)?,
+            // The others have no parts.
             (Step::ArgMax(s), _) => arg_max(memory, s),
-            (Step::Contract(s), _) => steps::contract(context, memory, s)?,
-            (Step::Conv(s), _) => steps::conv(context, memory, s)?,
             (Step::ConvWeight(s), _) => steps::conv_weight(context, memory, s)?,
             (Step::Scatter(s), _) => steps::scatter(context, memory, s)?,
-            (Step::Gather(s), _) => steps::gather(pool, memory, s)?,
             (Step::Random(s), _) => steps::random(pool, memory, s)?,
             (Step::Sample(s), _) => steps::sample(pool, memory, s),
             (Step::Window(s), _) => steps::window(pool, memory, s),
@@ -323,6 +371,46 @@ impl Loaded {
             })?;
         }
         Ok(())
+    }
+}
+
+fn refused(why: impl std::fmt::Display) -> RunError {
+    RunError::Device(why.to_string())
+}
+
+/// When the steps of a run were done.
+struct Laps {
+    laps: Vec<(Option<usize>, &'static str, Instant, Instant)>,
+    start: Instant,
+}
+
+impl Laps {
+    fn new(count: usize) -> Self {
+        Self {
+            laps: Vec::with_capacity(count),
+            start: Instant::now(),
+        }
+    }
+
+    /// A step has ended, or the guards have.
+    fn step(&mut self, step: Option<usize>, kind: &'static str) {
+        let end = Instant::now();
+        self.laps.push((step, kind, self.start, end));
+        self.start = end;
+    }
+
+    /// A band has ended: its time is shared out by what each step took of all slices' time.
+    fn band(&mut self, steps: &[Step], band: &Band, times: &[Duration]) {
+        let end = Instant::now();
+        let all = times.iter().sum::<Duration>().as_secs_f64().max(1e-9);
+        let scale = (end - self.start).as_secs_f64() / all;
+        for (at, time) in band.steps.clone().zip(times) {
+            let until = (self.start + time.mul_f64(scale)).min(end);
+            let kind = steps[at].name();
+            self.laps.push((Some(at), kind, self.start, until));
+            self.start = until;
+        }
+        self.start = end;
     }
 }
 

@@ -6,9 +6,11 @@
 
 use crate::jit::Code;
 use crate::pool::Pool;
+use mmh_lower::Part;
 use mmh_lower::kernel::{PARAMETERS, PLACES};
 use mmh_lower::schedule::Arg;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Operands and loops of a kernel at most.
 pub(crate) const MOST: usize = PLACES;
@@ -17,10 +19,11 @@ pub(crate) const MOST: usize = PLACES;
 pub(crate) const SERIAL: usize = 6_000;
 
 /// Base pointers and element sizes of a schedule's buffers.
+#[derive(Clone)]
 pub(crate) struct Memory {
     pub(crate) base: Vec<*mut u8>,
-    pub(crate) bytes: Vec<usize>,
-    pub(crate) elements: Vec<usize>,
+    pub(crate) bytes: Arc<[usize]>,
+    pub(crate) elements: Arc<[usize]>,
 }
 
 // SAFETY: steps run one after another, and within a step threads write disjoint elements.
@@ -183,18 +186,25 @@ impl Map {
         }
     }
 
-    /// Runs it, on all threads where that pays.
-    pub(crate) fn run(&self, pool: &Pool, memory: &Memory) {
+    /// Runs a part of it, on all threads where that pays.
+    pub(crate) fn run(&self, pool: &Pool, memory: &Memory, part: Part) {
         let all_rows: usize = self.outer.iter().product::<usize>() * self.rows;
-        let columns = self.columns;
-        let elements = all_rows * columns;
-        if elements == 0 {
+        if all_rows * self.columns == 0 {
             return;
         }
         let mut bases = Bases([std::ptr::null_mut(); MOST]);
         for (base, (buffer, start)) in bases.0.iter_mut().zip(&self.starts) {
             *base = memory.base[*buffer].wrapping_add(*start);
         }
+        if !part.is_whole() {
+            let (rows, columns) = if all_rows > 1 {
+                (part.range(all_rows), 0..self.columns)
+            } else {
+                (0..all_rows, part.range(self.columns))
+            };
+            return self.span(bases.get(), rows, columns);
+        }
+        let (columns, elements) = (self.columns, all_rows * self.columns);
         let tasks = if elements < SERIAL {
             1
         } else {

@@ -15,10 +15,11 @@ use crate::jit::Code;
 use crate::launch::{Launch, MOST, Memory, SERIAL, places};
 use crate::memory::scratch;
 use crate::pool::Pool;
+use mmh_lower::Part;
 use mmh_lower::kernel::Mode;
 use mmh_lower::schedule::{Arg, ArgMaxStep, ReduceStep};
 use mmh_numerics::reduce::BLOCK;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use columns::columns_form;
 use fold::{Lines, finished, fold_blocks};
@@ -112,8 +113,8 @@ impl Reduction {
         self.reduced.iter().product()
     }
 
-    /// Carries it out.
-    pub(crate) fn run(&self, pool: &Pool, memory: &Memory) {
+    /// Carries a part of it out. Columns form has no parts.
+    pub(crate) fn run(&self, pool: &Pool, memory: &Memory, part: Part) {
         let mut frame = Frame {
             reduction: self,
             loads: [std::ptr::null_mut(); MOST],
@@ -127,7 +128,7 @@ impl Reduction {
             *pointer = first(result);
         }
         if self.is_rows {
-            rows_form(pool, &frame, self.entries)
+            rows_form(pool, &frame, self.entries, part.range(self.items()))
         } else {
             columns_form(pool, &frame, self.entries)
         }
@@ -238,8 +239,9 @@ impl Frame<'_> {
     }
 }
 
-fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
-    let (items, length, roots) = (frame.items(), frame.length(), frame.reduction.results.len());
+/// The items of `part`, each folded over the reduced loops.
+fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries, part: Range<usize>) {
+    let (items, length, roots) = (part.len(), frame.length(), frame.reduction.results.len());
     let fold = frame.fold;
     if frame.reduced.len() == 1 && length <= BLOCK {
         let tile = (TILE / (length * roots).max(1)).clamp(1, items.max(1));
@@ -250,7 +252,8 @@ fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
             items.max(1)
         };
         let run = |task: usize| {
-            let (mut at, end) = ((task * share).min(items), ((task + 1) * share).min(items));
+            let bound = |task: usize| part.start + (task * share).min(items);
+            let (mut at, end) = (bound(task), bound(task + 1));
             let mut space = scratch(tile * length * roots + 16);
             while at < end {
                 at += short_rows(frame, entries, at, tile.min(end - at), &mut space, fold);
@@ -265,7 +268,13 @@ fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
         let (item, block) = (task / blocks, task % blocks);
         let (from, to) = (block * BLOCK, ((block + 1) * BLOCK).min(length));
         let mut space = scratch(BLOCK * roots);
-        fill(frame, entries.write, item, from..to, &mut space);
+        fill(
+            frame,
+            entries.write,
+            part.start + item,
+            from..to,
+            &mut space,
+        );
         for root in 0..roots {
             let line = &mut space[root * BLOCK..root * BLOCK + (to - from)];
             out.set(
@@ -284,7 +293,7 @@ fn rows_form(pool: &Pool, frame: &Frame<'_>, entries: Entries) {
             let start = (root * items + item) * blocks;
             let line = &mut results[start..start + blocks];
             fold_blocks(fold, line, blocks, 1);
-            frame.write(root, item, 0, &line[..1]);
+            frame.write(root, part.start + item, 0, &line[..1]);
         }
     }
 }
@@ -323,13 +332,7 @@ fn short_rows(
 }
 
 /// Computes the elements of `range` of an item into scratch, one line a root, `BLOCK` floats apart.
-fn fill(
-    frame: &Frame<'_>,
-    entry: Code,
-    item: usize,
-    range: std::ops::Range<usize>,
-    space: &mut [f32],
-) {
+fn fill(frame: &Frame<'_>, entry: Code, item: usize, range: Range<usize>, space: &mut [f32]) {
     let inner = frame.reduced.last().copied().unwrap_or(1);
     let mut at = range.start;
     while at < range.end {

@@ -12,6 +12,7 @@ use crate::launch::{MOST, Memory, SERIAL, places};
 use crate::pool::Pool;
 use mmh_ir::RandomKind;
 use mmh_ir::device::RunError;
+use mmh_lower::Part;
 use mmh_lower::schedule::{
     Arg, ContractStep, ConvStep, ConvWeightStep, GatherStep, RandomStep, SampleStep, ScatterStep,
     Spatial, WindowStep,
@@ -21,10 +22,13 @@ use mmh_numerics::random::{Key, Stream, below, normals, uniforms};
 use mmh_numerics::sample::bilinear;
 use std::sync::{Mutex, PoisonError};
 
-/// The elements behind an operand.
-fn read(memory: &Memory, buffer: BufferId, offset: usize) -> &[f32] {
-    let length = memory.elements[buffer.index()].saturating_sub(offset);
-    // SAFETY: the buffer holds that many f32 elements, and no step writes what it reads.
+/// The elements behind an operand, from `offset` on and `reach` at most.
+fn read(memory: &Memory, buffer: BufferId, offset: usize, reach: usize) -> &[f32] {
+    let length = memory.elements[buffer.index()]
+        .saturating_sub(offset)
+        .min(reach);
+    // SAFETY: the buffer holds that many f32 elements, or a chunk of it does that the operand keeps to; no step writes what
+    // it reads.
     unsafe {
         std::slice::from_raw_parts(
             memory.base[buffer.index()].cast::<f32>().add(offset),
@@ -38,9 +42,11 @@ fn read(memory: &Memory, buffer: BufferId, offset: usize) -> &[f32] {
     clippy::mut_from_ref,
     reason = "steps run one after another and write each buffer from one place"
 )]
-fn write(memory: &Memory, buffer: BufferId, offset: usize) -> &mut [f32] {
-    let length = memory.elements[buffer.index()].saturating_sub(offset);
-    // SAFETY: the buffer holds that many f32 elements, and this step alone uses it now.
+fn write(memory: &Memory, buffer: BufferId, offset: usize, reach: usize) -> &mut [f32] {
+    let length = memory.elements[buffer.index()]
+        .saturating_sub(offset)
+        .min(reach);
+    // SAFETY: as in `read`, and this step alone uses these elements now.
     unsafe {
         std::slice::from_raw_parts_mut(
             memory.base[buffer.index()].cast::<f32>().add(offset),
@@ -74,6 +80,14 @@ fn stride(arg: &Arg, at: usize) -> usize {
     arg.strides[at].unsigned_abs()
 }
 
+/// Elements from the first to past the last that loops of these sizes reach.
+fn reach(sizes: impl Iterator<Item = usize>, strides: &[isize]) -> usize {
+    let spans = sizes
+        .zip(strides)
+        .map(|(n, s)| n.saturating_sub(1) * s.unsigned_abs());
+    spans.sum::<usize>() + 1
+}
+
 /// A batched product; batch loops beyond two run one after another.
 pub(crate) fn contract(
     context: &Context<'_>,
@@ -101,24 +115,27 @@ pub(crate) fn contract(
         places(flat, &step.batch[..outer], &mut place[..outer]);
         let offset =
             |arg: &Arg| arg.offset + (0..outer).map(|i| place[i] * stride(arg, i)).sum::<usize>();
-        let operand = |arg: &Arg| Operand {
-            data: read(memory, arg.buffer, offset(arg)),
+        let reach = |arg: &Arg, rows: usize, columns: usize| {
+            let sizes = step.batch[outer..].iter().copied().chain([rows, columns]);
+            reach(sizes, &arg.strides[outer..])
+        };
+        let operand = |arg: &Arg, rows: usize, columns: usize| Operand {
+            data: read(memory, arg.buffer, offset(arg), reach(arg, rows, columns)),
             row_stride: stride(arg, depth),
             column_stride: stride(arg, depth + 1),
             batch_strides: pick(&|i| stride(arg, i), 0),
         };
         let output = Output {
-            data: write(memory, step.c.buffer, offset(&step.c)),
+            data: write(memory, step.c.buffer, offset(&step.c), reach(&step.c, m, n)),
             row_stride: stride(&step.c, depth),
             batch_strides: pick(&|i| stride(&step.c, i), 0),
         };
         gemm(
             context,
             &sizes,
-            operand(&step.a),
-            operand(&step.b),
+            operand(&step.a, m, k),
+            operand(&step.b, k, n),
             output,
-            None,
         )
         .map_err(failed)?;
     }
@@ -148,24 +165,28 @@ fn geometry(batch: usize, channels: [usize; 2], spatial: &[Spatial; 2]) -> Convo
     }
 }
 
+/// A part of a convolution: some of its pictures.
 pub(crate) fn conv(
     context: &Context<'_>,
     memory: &Memory,
     step: &ConvStep,
+    part: Part,
 ) -> Result<(), RunError> {
-    let shape = geometry(step.batch, step.channels, &step.spatial);
+    let shape = geometry(step.batch / part.of, step.channels, &step.spatial);
     let weight = Weight {
-        data: read(memory, step.w.buffer, step.w.offset),
+        data: read(memory, step.w.buffer, step.w.offset, usize::MAX),
         tap_stride: stride(&step.w, 0),
         in_stride: stride(&step.w, 1),
         out_stride: stride(&step.w, 2),
     };
+    let chunk = |buffer: BufferId| part.range(memory.elements[buffer.index()]);
+    let (x, y) = (chunk(step.x), chunk(step.y));
     convolution(
         context,
         &shape,
-        read(memory, step.x, 0),
+        read(memory, step.x, x.start, x.len()),
         weight,
-        write(memory, step.y, 0),
+        write(memory, step.y, y.start, y.len()),
     )
     .map_err(failed)
 }
@@ -176,8 +197,9 @@ pub(crate) fn conv_weight(
     step: &ConvWeightStep,
 ) -> Result<(), RunError> {
     let shape = geometry(step.batch, step.channels, &step.spatial);
-    let (x, g) = (read(memory, step.x, 0), read(memory, step.g, 0));
-    weight_gradient(context, &shape, x, g, write(memory, step.dw, 0)).map_err(failed)
+    let all = |buffer| read(memory, buffer, 0, usize::MAX);
+    let (x, g) = (all(step.x), all(step.g));
+    weight_gradient(context, &shape, x, g, write(memory, step.dw, 0, usize::MAX)).map_err(failed)
 }
 
 pub(crate) fn scatter(
@@ -187,19 +209,24 @@ pub(crate) fn scatter(
 ) -> Result<(), RunError> {
     let [positions, rows, width] = step.size;
     let index = &indices(memory, step.index)[..positions];
-    let g = read(memory, step.g, 0);
+    let g = read(memory, step.g, 0, usize::MAX);
     scatter_rows(
         context,
         index,
         &g[..positions * width],
         width,
-        &mut write(memory, step.out, 0)[..rows * width],
+        &mut write(memory, step.out, 0, usize::MAX)[..rows * width],
     )
     .map_err(failed)
 }
 
-/// Looks up elements; an index outside the table is an error.
-pub(crate) fn gather(pool: &Pool, memory: &Memory, step: &GatherStep) -> Result<(), RunError> {
+/// Looks a part of the elements up; an index outside the table is an error.
+pub(crate) fn gather(
+    pool: &Pool,
+    memory: &Memory,
+    step: &GatherStep,
+    part: Part,
+) -> Result<(), RunError> {
     let depth = step.loops.len();
     let size = memory.size(&step.table);
     let (table, index) = (
@@ -208,9 +235,7 @@ pub(crate) fn gather(pool: &Pool, memory: &Memory, step: &GatherStep) -> Result<
     );
     let out = Target(memory.at(&step.out));
     let row = step.loops.last().copied().unwrap_or(1);
-    let last = |arg: &Arg| arg.strides.last().copied().unwrap_or(0);
-    let whole_rows = last(&step.index) == 0 && last(&step.table) == 1 && last(&step.out) == 1;
-    let (loops, width) = if whole_rows {
+    let (loops, width) = if step.copies_rows() {
         (&step.loops[..depth - 1], row)
     } else {
         (&step.loops[..], 1)
@@ -252,7 +277,8 @@ pub(crate) fn gather(pool: &Pool, memory: &Memory, step: &GatherStep) -> Result<
             )
         }
     };
-    let count: usize = loops.iter().product();
+    let all = part.range(loops.iter().product());
+    let count = all.len();
     let tasks = if count * width < SERIAL {
         1
     } else {
@@ -260,7 +286,8 @@ pub(crate) fn gather(pool: &Pool, memory: &Memory, step: &GatherStep) -> Result<
     };
     let share = count.div_ceil(tasks);
     pool.run(tasks, &|task| {
-        ((task * share).min(count)..((task + 1) * share).min(count)).for_each(look_up)
+        let bound = |task: usize| all.start + (task * share).min(count);
+        (bound(task)..bound(task + 1)).for_each(look_up)
     });
     match wrong.into_inner().unwrap_or_else(PoisonError::into_inner) {
         None => Ok(()),

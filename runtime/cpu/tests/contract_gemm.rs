@@ -3,9 +3,7 @@
 mod contract_support;
 
 use contract_support::{Rng, assert_same, contexts, plain};
-use mmh_cpu::contract::{
-    Absent, Context, Gemm, K_BLOCK, K_GROUP, Operand, Output, gemm, pack_right, packed_length,
-};
+use mmh_cpu::contract::{Absent, Context, Gemm, K_BLOCK, K_GROUP, Operand, Output, gemm};
 
 /// A product with strides, padding between rows and two batch axes.
 struct Case {
@@ -112,7 +110,7 @@ impl Case {
             Self::operand(&self.a, &self.a_strides),
             Self::operand(&self.b, &self.b_strides),
         );
-        gemm(context, &self.sizes, a, b, output, None).expect("the case fits");
+        gemm(context, &self.sizes, a, b, output).expect("the case fits");
         c
     }
 
@@ -293,7 +291,6 @@ fn negative_zero_is_delivered_as_zero() {
             a,
             b,
             Output::rows(&mut c, 1),
-            None,
         )
         .expect("fits");
         assert_eq!(c[0].to_bits(), 0, "{label}");
@@ -319,40 +316,6 @@ fn long_gradients_are_computed_as_their_transpose() {
 }
 
 #[test]
-fn a_packed_right_operand_serves_many_products() {
-    let mut rng = Rng(7);
-    for (m, n, k) in [
-        (3, 5, 7),
-        (20, 300, 600),
-        (9, 4000, 270),
-        (70, 33, K_GROUP + 1),
-    ] {
-        let case = case(&mut rng, Gemm::single(m, n, k));
-        let expected = case.expected(Absent::Nothing);
-        contexts(|context, label| {
-            let b = Case::operand(&case.b, &case.b_strides);
-            let mut floats = vec![f32::NAN; packed_length(context, n, k)];
-            let packed = pack_right(context, [n, k], &b, &mut floats).expect("it fits");
-            let mut c = vec![f32::NAN; case.c_length];
-            // All rows in two products.
-            let row = case.c_strides[2];
-            let (upper, lower) = c.split_at_mut(m / 2 * row);
-            for (first, rows, data) in [(0, m / 2, upper), (m / 2, m - m / 2, lower)] {
-                let a = Case::operand(&case.a[first * case.a_strides[2]..], &case.a_strides);
-                let output = Output {
-                    data,
-                    row_stride: row,
-                    batch_strides: [0, 0],
-                };
-                let sizes = Gemm::single(rows, n, k);
-                gemm(context, &sizes, a, b, output, Some(packed)).expect("it fits");
-            }
-            assert_same(&c, &expected, label);
-        });
-    }
-}
-
-#[test]
 fn what_does_not_fit_is_refused() {
     contexts(|context, _| {
         let (a, b, mut c) = ([0.0; 6], [0.0; 6], [0.0; 4]);
@@ -364,7 +327,6 @@ fn what_does_not_fit_is_refused() {
                 a,
                 b,
                 Output::rows(&mut c[..length], row_stride),
-                None,
             )
             .is_ok()
         };
@@ -384,7 +346,6 @@ fn what_does_not_fit_is_refused() {
                 far,
                 Operand::rows(&b, 2),
                 Output::rows(&mut c, 2),
-                None
             )
             .is_err()
         );

@@ -7,6 +7,7 @@
 //! in another order) or *buffered*. Pointwise roots and reductions over the same loops that read the same memory share a
 //! kernel.
 
+pub mod bands;
 mod causal;
 mod contraction;
 mod decide;
@@ -18,11 +19,14 @@ mod lowering;
 mod memory;
 mod nodes;
 pub mod schedule;
+pub mod slices;
 mod steps;
 mod text;
 pub mod view;
 
+pub use bands::{Band, Slicing};
 pub use lowering::lower;
 pub use schedule::Schedule;
+pub use slices::Part;
 pub use text::step_text;
 pub use view::{BufferId, View};

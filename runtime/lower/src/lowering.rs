@@ -102,7 +102,7 @@ impl<'a> Lowering<'a> {
             })
             .collect();
         self.close();
-        memory::place(&mut self.schedule);
+        memory::place(&mut self.schedule, &[]);
         Ok(self.schedule)
     }
 

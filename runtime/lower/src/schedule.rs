@@ -214,6 +214,14 @@ pub struct GatherStep {
     pub out: Arg,
 }
 
+impl GatherStep {
+    /// Whether the last loop copies neighbours, so that one look-up serves a whole row.
+    pub fn copies_rows(&self) -> bool {
+        let last = |arg: &Arg| arg.strides.last().copied().unwrap_or(0);
+        last(&self.index) == 0 && last(&self.table) == 1 && last(&self.out) == 1
+    }
+}
+
 /// Addressed draws into a dense buffer.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RandomStep {

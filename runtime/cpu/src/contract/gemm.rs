@@ -4,20 +4,24 @@ use std::ops::Range;
 
 use super::kernel::{Kernels, PanelCopy, Segment, Tile};
 use super::operand::{Absent, Gemm, Operand, Output, check_reach, is_disjoint};
-use super::packing::{Packed, Rights, SLACK, Source, chunks};
-use super::tiling::{Order, Panel, Panels, RowTable, Tables, Take, even_parts, part_of, sweep};
+use super::tiling::{
+    Order, Panel, Panels, Right, RowTable, Tables, Take, even_parts, part_of, sweep,
+};
 use super::{Context, K_BLOCK, K_GROUP, Misfit, turned};
 use crate::memory::{Scratch, scratch};
 
+/// Columns whose packed right operands stay in the second or third cache level; whole panels of every width.
+const COLUMN_CHUNK: usize = 3840;
 /// Rows whose left operands stay in the second cache level during a block; whole tiles of every height.
 const ROW_CHUNK: usize = 240;
 /// A stride in floats whose places share a set of the first cache level.
 const CROWDED: usize = 1024;
+/// Panels copied side by side.
+const PANELS_TOGETHER: usize = 32;
 /// Multiply-adds below which waking another thread costs more than it saves.
 const SERIAL: usize = 200_000;
 
-/// Computes a batch of products on the context's threads. A `packed` right operand is read in the place of `b`, by every
-/// product of the batch.
+/// Computes a batch of products on the context's threads.
 ///
 /// # Errors
 /// If a buffer is too short, or output elements overlap.
@@ -27,7 +31,6 @@ pub fn gemm(
     a: Operand<'_>,
     b: Operand<'_>,
     output: Output<'_>,
-    packed: Option<Packed<'_>>,
 ) -> Result<(), Misfit> {
     let Gemm {
         batch: [p, q],
@@ -56,10 +59,7 @@ pub fn gemm(
     if !is_disjoint(output_axes) {
         return Err(Misfit::Overlapping);
     }
-    if let Some(packed) = packed {
-        packed.check(context, [n, k])?;
-    }
-    if packed.is_none() && turned::pays(sizes, &a, &b, &output) {
+    if turned::pays(sizes, &a, &b, &output) {
         return turned::run(context, sizes, a, b, output);
     }
     let product = Product {
@@ -69,7 +69,6 @@ pub fn gemm(
         b,
         c: output.data.as_mut_ptr(),
         output: &output,
-        packed,
     };
     product.run();
     Ok(())
@@ -83,7 +82,6 @@ struct Product<'a> {
     b: Operand<'a>,
     c: *mut f32,
     output: &'a Output<'a>,
-    packed: Option<Packed<'a>>,
 }
 
 // SAFETY: threads write disjoint regions behind `c`, and only read the rest.
@@ -163,11 +161,6 @@ impl Product<'_> {
             rounds * (rows * columns + rows * pack_a + columns * 6)
         };
         let needed = threads.div_ceil(batches);
-        if self.packed.is_some() {
-            // Its panels are cut from all columns.
-            let rows = needed.min(m);
-            return Grid { rows, columns: 1 };
-        }
         let grids = (1..=needed).map(|rows| Grid {
             rows,
             columns: needed.div_ceil(rows),
@@ -199,8 +192,8 @@ struct Workspace {
 
 /// One block of the contracted index.
 #[derive(Clone)]
-pub(super) struct Block {
-    pub(super) indices: Range<usize>,
+struct Block {
+    indices: Range<usize>,
     /// The indices of the block's group.
     group: Range<usize>,
 }
@@ -211,7 +204,7 @@ impl Block {
     }
 }
 
-pub(super) fn blocks(k: usize) -> impl Iterator<Item = Block> {
+fn blocks(k: usize) -> impl Iterator<Item = Block> {
     (0..k.div_ceil(K_BLOCK).max(1)).map(move |place| {
         let start = place * K_BLOCK;
         let group = start / K_GROUP * K_GROUP;
@@ -244,9 +237,12 @@ impl Region<'_> {
     /// # Safety
     /// The operands of the region exist, and no other thread uses its outputs.
     unsafe fn run(&self) {
-        for columns in chunks(self.columns.clone()) {
+        let mut start = self.columns.start;
+        while start < self.columns.end {
+            let end = self.columns.end.min(start + COLUMN_CHUNK);
             // SAFETY: the caller's contract, for some of the columns.
-            unsafe { self.run_columns(columns) }
+            unsafe { self.run_columns(start..end) }
+            start = end;
         }
     }
 
@@ -264,13 +260,9 @@ impl Region<'_> {
             0
         };
         let mut workspace = Workspace {
-            packed_b: scratch(if self.product.packed.is_some() {
-                0
-            } else {
-                panels.padded() * depth + SLACK
-            }),
+            packed_b: scratch(panels.padded() * depth),
             packed_a: scratch(if self.packs_a(&panels) {
-                ROW_CHUNK * depth + SLACK
+                ROW_CHUNK * depth + 16
             } else {
                 0
             }),
@@ -280,12 +272,12 @@ impl Region<'_> {
         for block in blocks(k) {
             // SAFETY: the caller's contract; the workspace has the sizes that these functions name.
             unsafe {
-                let rights = self.rights(&block, &columns, &panels, &mut workspace.packed_b);
+                self.pack_b(&block, &columns, &panels, &mut workspace.packed_b);
                 let mut start = self.rows.start;
                 while start < self.rows.end {
                     let rows = start..self.rows.end.min(start + ROW_CHUNK);
                     start = rows.end;
-                    self.run_rows(&block, &columns, &panels, rows, &rights, &mut workspace);
+                    self.run_rows(&block, &columns, &panels, rows, &mut workspace);
                 }
             }
         }
@@ -305,50 +297,48 @@ impl Region<'_> {
         }
     }
 
-    /// Whether right operands are read in place: by few rows, and then only where a panel is whole vectors in row-major order.
-    fn reads_b_in_place(&self, panels: &Panels) -> bool {
+    /// Whether a panel's right operands are read in place: whole vectors in row-major order, used only once or twice.
+    fn reads_b_in_place(&self, panels: &Panels, panel: Panel) -> bool {
         let few = self.rows.len() <= 2 * panels.rows;
-        few && self.product.b.column_stride == 1 && self.product.packed.is_none()
+        few && self.product.b.column_stride == 1 && panel.columns == panel.width
     }
 
-    /// The right operands of a block and how far apart those of neighbouring indices lie, panel by panel.
-    ///
-    /// # Safety
-    /// As [`Self::run`]; `packed` holds all panels of the block, unless the operand is packed already.
-    unsafe fn rights(
+    unsafe fn pack_b(
         &self,
         block: &Block,
         columns: &Range<usize>,
         panels: &Panels,
         packed: &mut [f32],
-    ) -> Rights {
-        let (b, length) = (&self.product.b, block.indices.len());
-        if let Some(packed) = self.product.packed {
-            let Gemm { n, k, .. } = self.product.sizes;
-            return packed.rights(self.kernels(), [*n, *k], &block.indices, columns);
-        }
-        let in_place = self.reads_b_in_place(panels);
-        let source = Source {
-            kernels: self.kernels(),
-            first: self.b,
-            b,
-        };
-        // Panels of whole vectors are read where they are, so that at most the last is copied.
-        let last = if panels.padded() == panels.columns {
-            panels.count()
-        } else {
-            panels.columns / panels.width
-        };
-        let from = if in_place { last } else { 0 };
-        // SAFETY: the caller's contract.
-        unsafe { source.pack_from(from, &block.indices, columns, panels, packed) }
-        let first = self
-            .b
-            .wrapping_add(block.indices.start * b.row_stride + columns.start);
-        Rights {
-            packed: packed.as_ptr(),
-            length,
-            in_place: in_place.then_some((first, b.row_stride, last * panels.width)),
+    ) {
+        let (b, depth) = (&self.product.b, block.indices.len());
+        let mut place = 0;
+        while place < panels.count() {
+            let panel = panels.panel(place);
+            // Row-major operands are copied some panels at a time: more of each row per visit.
+            let whole = panels.columns / panels.width - place;
+            let together = if b.column_stride == 1 {
+                whole.clamp(1, PANELS_TOGETHER)
+            } else {
+                1
+            };
+            place += together;
+            if self.reads_b_in_place(panels, panel) {
+                continue;
+            }
+            let from = block.indices.start * b.row_stride
+                + (columns.start + panel.start) * b.column_stride;
+            let copy = PanelCopy {
+                from: self.b.wrapping_add(from),
+                row_stride: b.row_stride,
+                column_stride: b.column_stride,
+                depth,
+                columns: panel.columns,
+                width: panel.width,
+                to: packed[panel.start * depth..].as_mut_ptr(),
+                panels: together,
+            };
+            // SAFETY: the block and the panels lie inside the right operand; `packed` holds all panels.
+            unsafe { (self.kernels().copy_panel)(&copy) }
         }
     }
 
@@ -369,7 +359,7 @@ impl Region<'_> {
                 depth,
                 columns: width,
                 width,
-                // A vector may be written past the last tile's end: the slack.
+                // A vector may be written past the last tile's end: 16 floats of slack end the buffer.
                 to: packed[start * depth..].as_mut_ptr(),
                 panels: parts.len(),
             };
@@ -442,7 +432,6 @@ impl Region<'_> {
         columns: &Range<usize>,
         panels: &Panels,
         rows: Range<usize>,
-        rights: &Rights,
         workspace: &mut Workspace,
     ) {
         // SAFETY: the tables and packed operands filled here are those the tiles read; the columns and rows exist.
@@ -480,11 +469,14 @@ impl Region<'_> {
                     clear(&table, 0..first(panel).min(rows.len()), panel);
                 });
             }
+            let right = |panel: Panel| {
+                self.right(block, columns, panels, panel, workspace.packed_b.as_ptr())
+            };
             sweep(
                 self.kernels(),
                 panels,
                 &table,
-                |panel| rights.of(panel),
+                right,
                 first,
                 |panel, part, tile| {
                     if packs_a {
@@ -506,6 +498,27 @@ impl Region<'_> {
                     (self.kernels().add_row)(to, from, columns.len(), true);
                 }
             }
+        }
+    }
+
+    fn right(
+        &self,
+        block: &Block,
+        columns: &Range<usize>,
+        panels: &Panels,
+        panel: Panel,
+        packed: *const f32,
+    ) -> Right {
+        if self.reads_b_in_place(panels, panel) {
+            let step = self.product.b.row_stride;
+            let first = self
+                .b
+                .wrapping_add(block.indices.start * step + columns.start + panel.start);
+            return Right { first, step };
+        }
+        Right {
+            first: packed.wrapping_add(panel.start * block.indices.len()),
+            step: panel.width,
         }
     }
 

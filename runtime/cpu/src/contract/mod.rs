@@ -20,7 +20,6 @@ mod kernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod operand;
-mod packing;
 mod scalar;
 mod scatter;
 mod self_test;
@@ -40,7 +39,6 @@ pub use convolution::convolution;
 pub use gemm::gemm;
 pub use geometry::{Axis, Convolution, Weight};
 pub use operand::{Absent, Gemm, Operand, Output};
-pub use packing::{Packed, pack_right, packed_length};
 pub use scatter::scatter_rows;
 pub(crate) use self_test::self_test;
 pub use weight_gradient::weight_gradient;

@@ -119,7 +119,6 @@ fn same(context: &Context<'_>, m: usize, n: usize, k: usize, transposed: bool) -
         left,
         right,
         Output::rows(&mut c, n),
-        None,
     )
     .is_err()
     {

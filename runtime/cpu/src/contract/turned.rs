@@ -45,7 +45,7 @@ pub(super) fn run<'a>(
         ..*sizes
     };
     let to = Output::rows(&mut turned[..m * n], m);
-    gemm(context, &turned_sizes, turn(b), turn(a), to, None)?;
+    gemm(context, &turned_sizes, turn(b), turn(a), to)?;
     let (from, to) = (
         Elements(turned.as_mut_ptr()),
         Elements(output.data.as_mut_ptr()),
