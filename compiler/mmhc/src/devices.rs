@@ -186,7 +186,6 @@ fn speed(threads: usize, isa: Isa) -> Option<f64> {
             Operand::rows(&a, SIDE),
             Operand::rows(&b, SIDE),
             Output::rows(&mut c, SIDE),
-            None,
         )
         .ok()?;
         best = best.min(once.elapsed().as_secs_f64());
