@@ -4,7 +4,7 @@ use crate::workload::Workload;
 use mmh_cpu::isa::Isa;
 use std::path::PathBuf;
 
-const USAGE: &str = "usage: mmh-bench --workload a|b|c|d [--threads N] [--isa scalar|neon|avx2|avx512] \
+const USAGE: &str = "usage: mmh-bench --workload a|b|c|d | --recipe FILE [--block STEPS] [--streamed DIR] [--threads N] [--isa scalar|neon|avx2|avx512] \
 [--serve | --blocks N | --count STEPS | --trail STEPS] [--data DIR] [--set PATH=VALUE]";
 
 /// What is done with the steps.
@@ -20,10 +20,23 @@ pub(crate) enum Way {
     Trail(u64),
 }
 
+/// What is timed.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// One of the four.
+    Workload(Workload),
+    /// A recipe of somebody's.
+    Recipe(PathBuf),
+}
+
 /// The command line, read.
 #[derive(Debug)]
 pub(crate) struct Arguments {
-    pub(crate) workload: Workload,
+    pub(crate) what: What,
+    /// Steps of a timed block.
+    pub(crate) block: usize,
+    /// Data are streamed, with their packed rows in this folder.
+    pub(crate) streamed: Option<PathBuf>,
     /// 0 for one for each core.
     pub(crate) threads: usize,
     pub(crate) isa: Option<Isa>,
@@ -37,7 +50,8 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Reads the words behind the program's name; the reason if they make no sense.
     pub(crate) fn read(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
-        let (mut workload, mut threads, mut isa, mut data) = (None, 1, None, None);
+        let (mut what, mut threads, mut isa, mut data) = (None, 1, None, None);
+        let (mut block, mut streamed) = (None, None);
         let mut way = Way::Blocks(7);
         let mut set = Vec::new();
         while let Some(word) = words.next() {
@@ -47,7 +61,10 @@ impl Arguments {
                     .ok_or_else(|| format!("{word} needs a value\n{USAGE}"))
             };
             match word.as_str() {
-                "--workload" => workload = Some(value()?.parse()?),
+                "--workload" => what = Some(What::Workload(value()?.parse()?)),
+                "--recipe" => what = Some(What::Recipe(PathBuf::from(value()?))),
+                "--block" => block = Some(number(&value()?)?),
+                "--streamed" => streamed = Some(PathBuf::from(value()?)),
                 "--threads" => threads = number(&value()?)?,
                 "--isa" => isa = Some(value()?.parse()?),
                 "--blocks" => way = Way::Blocks(number(&value()?)?),
@@ -59,8 +76,15 @@ impl Arguments {
                 _ => return Err(format!("`{word}` is not known\n{USAGE}")),
             }
         }
+        let what = what.ok_or(USAGE)?;
+        let usual = match &what {
+            What::Workload(workload) => workload.block(),
+            What::Recipe(_) => 16,
+        };
         Ok(Self {
-            workload: workload.ok_or(USAGE)?,
+            what,
+            block: block.unwrap_or(usual).max(1),
+            streamed,
             threads,
             isa,
             way,

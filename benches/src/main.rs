@@ -7,6 +7,7 @@
 //! target/release/mmh-bench --workload a --count 3              # three steps, nothing measured: for callgrind
 //! target/release/mmh-bench --workload a --trail 4000        # and what journal and checkpoints took of it
 //! target/release/mmh-bench --workload c --set fit.precision=bf16
+//! target/release/mmh-bench --recipe my.mmh --streamed rows     # a recipe of yours, its data from the disk
 //! ```
 //!
 //! The recipes stand in `benches/recipes`; `mmhc show plan` compiles them, on data made from a seed. Read [`observe`] for
@@ -17,7 +18,7 @@ mod data;
 mod observe;
 mod workload;
 
-use arguments::{Arguments, Way};
+use arguments::{Arguments, Way, What};
 use mmh_cpu::Cpu;
 use mmh_ir::Plan;
 use mmh_ir::device::Device;
@@ -28,6 +29,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+use workload::plan_of;
 
 fn main() -> ExitCode {
     let began = Instant::now();
@@ -42,15 +44,31 @@ fn main() -> ExitCode {
 
 fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let place = asked.data.as_deref().unwrap_or(folder.path());
-    let workload = asked.workload;
     let length = match asked.way {
         Way::Trail(steps) => Some(steps),
         Way::Blocks(_) | Way::Count(_) | Way::Serve => None,
     };
-    workload.prepare(place, length)?;
-    let plan =
-        Plan::from_text(&workload.plan(place, &asked.set)?).map_err(|error| error.to_string())?;
+    let (place, name, plan) = match &asked.what {
+        What::Workload(workload) => {
+            let place = asked.data.as_deref().unwrap_or(folder.path());
+            workload.prepare(place, length)?;
+            (
+                place,
+                workload.name().to_owned(),
+                workload.plan(place, &asked.set)?,
+            )
+        }
+        What::Recipe(recipe) => {
+            let place = recipe.parent().unwrap_or(std::path::Path::new(""));
+            let name = recipe.file_stem().unwrap_or_default();
+            let plan = plan_of(recipe, &asked.set, asked.streamed.as_deref())?;
+            (place, name.to_string_lossy().into_owned(), plan)
+        }
+    };
+    let plan = Plan::from_text(&plan).map_err(|error| error.to_string())?;
+    if let Some(folder) = &asked.streamed {
+        stream(folder.clone());
+    }
     let device = Cpu::new(asked.threads, asked.isa);
     let cancel = Arc::new(AtomicBool::new(false));
     let options = Options {
@@ -67,12 +85,12 @@ fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
         "framework": "mmh",
         "version": env!("CARGO_PKG_VERSION"),
         "isa": device.isa(),
-        "workload": workload.name(),
-        "batch": workload.batch(),
+        "workload": name,
+        "batch": plan.trainings.first().map(|training| training.batch),
         "threads": device.threads(),
         "set": asked.set,
     });
-    let mut timer = Timer::new(asked.way, workload.block(), about, cancel, began);
+    let mut timer = Timer::new(asked.way, asked.block, about, cancel, began);
     let ended = Session::new(&plan, place, &device, options).and_then(|session| {
         timer.start();
         session.run(&mut timer).map(|_| ())
@@ -84,4 +102,15 @@ fn bench(asked: &Arguments, began: Instant) -> Result<(), String> {
         }
         Err(failure) => Err(failure.to_string()),
     }
+}
+
+/// Has all data streamed, with packed rows in this folder.
+fn stream(folder: std::path::PathBuf) {
+    mmh_data::Streaming {
+        folder: Box::leak(folder.into_boxed_path()),
+        memory: 0,
+        cache: u64::MAX,
+        told: |_| {},
+    }
+    .use_in_process();
 }

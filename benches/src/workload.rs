@@ -1,4 +1,4 @@
-//! The four workloads: their recipes, batches, and the plan that `mmhc` makes of them.
+//! The four workloads: their recipes, and the plan that `mmhc` makes of them.
 
 use crate::data;
 use std::path::Path;
@@ -39,16 +39,6 @@ impl Workload {
             Self::B => "b",
             Self::C => "c",
             Self::D => "d",
-        }
-    }
-
-    /// Rows of a step, as the recipe says.
-    pub(crate) fn batch(self) -> usize {
-        match self {
-            Self::A => 128,
-            Self::B => 64,
-            Self::C => 16,
-            Self::D => 32,
         }
     }
 
@@ -98,21 +88,35 @@ impl Workload {
             .map_err(|error| error.to_string())
     }
 
-    /// The plan of the recipe in `folder`, with the settings of `set`, by the `mmhc` that lies beside this program.
+    /// The plan of the recipe in `folder`, with the settings of `set`.
     pub(crate) fn plan(self, folder: &Path, set: &[String]) -> Result<String, String> {
-        let own = std::env::current_exe().map_err(|error| error.to_string())?;
-        let compiler = own.with_file_name(format!("mmhc{}", std::env::consts::EXE_SUFFIX));
-        let recipe = folder.join(format!("{}.mmh", self.name()));
-        let output = Command::new(&compiler)
-            .args(["show", "plan"])
-            .arg(&recipe)
-            .args(set.iter().flat_map(|set| ["--set", set]))
-            .output()
-            .map_err(|error| format!("{}: {error}; build it too", compiler.display()))?;
-        if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        } else {
-            Err(String::from_utf8_lossy(&output.stderr).into_owned())
-        }
+        plan_of(&folder.join(format!("{}.mmh", self.name())), set, None)
+    }
+}
+
+/// The plan of a recipe with the settings of `set`, by the `mmhc` that lies beside this program; its data are streamed if there
+/// is a folder for their rows.
+pub(crate) fn plan_of(
+    recipe: &Path,
+    set: &[String],
+    streamed: Option<&Path>,
+) -> Result<String, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let compiler = own.with_file_name(format!("mmhc{}", std::env::consts::EXE_SUFFIX));
+    let mut command = Command::new(&compiler);
+    command.args(["show", "plan"]).arg(recipe);
+    command.args(set.iter().flat_map(|set| ["--set", set]));
+    if let Some(folder) = streamed {
+        command
+            .args(["--data-memory", "0"])
+            .env("MMH_DATA_CACHE", folder);
+    }
+    let output = command
+        .output()
+        .map_err(|error| format!("{}: {error}; build it too", compiler.display()))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }

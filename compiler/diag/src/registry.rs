@@ -87,6 +87,7 @@ codes! {
     DataEmptySplit "data" "empty-split" "a split has no rows";
     DataMissingValue "data" "missing-value" "a cell is empty and nothing says what to do";
     DataFormat "data" "format" "a file is not in the format its source reads";
+    DataCache "data" "cache" "the rows of a streamed source cannot be kept or read";
     SeedMissing "seed" "missing" "the recipe has no seed";
     SeedInvalid "seed" "invalid" "the seed is not one of the three forms";
     BlockRecursion "block" "recursion" "a block contains itself";

@@ -22,6 +22,9 @@ use values::{inclusive, isa, limit, log_target, seconds, setting, temperature};
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
+    /// Memory that a data source may take; larger ones are streamed [default: MMH_DATA_MEMORY, or a quarter of what is there]
+    #[arg(long, value_name = "SIZE", global = true, value_parser = crate::streaming::bytes)]
+    pub(crate) data_memory: Option<u64>,
 }
 
 const EXITS: &str = "Begin with `mmhc new digits`, then `mmhc run digits/digits.mmh`. `mmhc doc` writes the library as a page, \

@@ -2,7 +2,7 @@
 
 use crate::world::Opened;
 use mmh_check::{ColumnFact, DataFacts, FactKind, Wanted};
-use mmh_data::{Column, ColumnInfo, DataError, Kind, Missing, Source, Values, check_pairs};
+use mmh_data::{ColumnInfo, DataError, Kind, Missing, Source, check_pairs};
 use mmh_ir::plan::{SplitKind, SplitPlan};
 use mmh_runtime::split::{NEXT, part_sizes, text_rows, text_windows};
 use std::collections::BTreeMap;
@@ -43,14 +43,15 @@ fn table(source: &Source) -> Result<DataFacts, DataError> {
 }
 
 fn single(source: &Source, info: &ColumnInfo) -> Result<ColumnFact, DataError> {
-    let kind = match info.kind {
-        Kind::Number => FactKind::Number { levels: None },
-        Kind::Whole => FactKind::Number {
-            levels: Some(levels(source, &info.name)?).filter(|levels| levels.len() <= MOST_LEVELS),
-        },
-        Kind::Category | Kind::Character => FactKind::Category {
-            levels: levels(source, &info.name)?,
-        },
+    let levels = match info.kind {
+        Kind::Number => None,
+        Kind::Whole => levels(source, &info.name)?.filter(|levels| levels.len() <= MOST_LEVELS),
+        Kind::Category | Kind::Character => levels(source, &info.name)?,
+    };
+    let kind = match (info.kind, levels) {
+        (Kind::Category | Kind::Character, Some(levels)) => FactKind::Category { levels },
+        // Words of a streamed source that are too many to be classes are no numbers either, as whoever takes them so is told.
+        (_, levels) => FactKind::Number { levels },
     };
     Ok(ColumnFact {
         name: info.name.clone(),
@@ -59,11 +60,10 @@ fn single(source: &Source, info: &ColumnInfo) -> Result<ColumnFact, DataError> {
     })
 }
 
-fn levels(source: &Source, name: &str) -> Result<Vec<String>, DataError> {
-    Ok(match source.category(name, Missing::Allowed)?.values {
-        Values::Class { levels, .. } => levels,
-        Values::F32(_) | Values::U8(_) | Values::I32(_) => Vec::new(),
-    })
+/// The different words of a column; none where a streamed source has too many.
+fn levels(source: &Source, name: &str) -> Result<Option<Vec<String>>, DataError> {
+    let levels = source.levels(name, Missing::Allowed)?;
+    Ok(levels.map(|levels| levels.into_iter().map(|(level, _)| level).collect()))
 }
 
 /// A family under its stem and under the stem's plural: `pixel` and `pixels`.
@@ -139,7 +139,7 @@ fn bytes(source: &Source) -> Result<DataFacts, DataError> {
     let fact = |info: &ColumnInfo| {
         let kind = match info.shape.is_empty() {
             true => FactKind::Category {
-                levels: levels(source, &info.name)?,
+                levels: levels(source, &info.name)?.unwrap_or_default(),
             },
             false => FactKind::Images {
                 dims: info.shape.iter().map(|size| u64::from(*size)).collect(),
@@ -162,6 +162,7 @@ fn bytes(source: &Source) -> Result<DataFacts, DataError> {
 
 fn text(source: &Source, window: u64, stride: u64) -> Result<DataFacts, DataError> {
     let mut vocabulary: Vec<char> = levels(source, "text")?
+        .unwrap_or_default()
         .iter()
         .filter_map(|level| level.chars().next())
         .collect();
@@ -195,16 +196,24 @@ pub(crate) fn odd_cell(opened: &Opened, column: &str, wanted: Wanted) -> Option<
 
 fn odd_in(source: &Source, name: &str, wanted: Wanted) -> Option<DataError> {
     let missing = |error: &DataError| error.code == mmh_data::Code::MissingValue.name();
+    // What is streamed is asked without reading its rows.
+    let numeric = |allowed| match source.is_streamed() {
+        true => source.stream_numbers(name, allowed).err(),
+        false => source.numeric(name, allowed).err(),
+    };
     match wanted {
-        Wanted::Number => source.numeric(name, Missing::Allowed).err(),
-        Wanted::Whole => source.integer(name, Missing::Allowed).err(),
+        Wanted::Number => numeric(Missing::Allowed),
+        Wanted::Whole => source.integer(name, Missing::Allowed).err().filter(|_| {
+            let levels = source.levels(name, Missing::Allowed);
+            !source.is_streamed() || !matches!(levels, Ok(None))
+        }),
         Wanted::Class(count) => source.class(name, count, Missing::Allowed).err(),
         // Words for a column alone, numbers for several that are taken together.
         Wanted::Present => source
-            .category(name, Missing::Refused)
+            .levels(name, Missing::Refused)
             .err()
             .filter(missing)
-            .or_else(|| source.numeric(name, Missing::Refused).err().filter(missing)),
+            .or_else(|| numeric(Missing::Refused).filter(missing)),
     }
 }
 
@@ -246,32 +255,20 @@ fn rows_per_file(opened: &Opened) -> Vec<u64> {
 
 /// Rows of every class of a column.
 fn class_rows(opened: &Opened, column: &str) -> Result<Vec<u64>, DataError> {
-    let columns = match opened {
-        Opened::Csv(source) | Opened::Bytes(source) => {
-            vec![source.category(column, Missing::Refused)?]
-        }
-        Opened::Idx { labels, .. } => {
-            let read = |source: &Source| source.category("values", Missing::Refused);
-            labels
-                .iter()
-                .map(read)
-                .collect::<Result<Vec<Column>, DataError>>()?
-        }
-        Opened::Text(source, _, _) => vec![source.category("text", Missing::Refused)?],
+    let (sources, name) = match opened {
+        Opened::Csv(source) | Opened::Bytes(source) => (std::slice::from_ref(source), column),
+        Opened::Idx { labels, .. } => (labels.as_slice(), "values"),
+        Opened::Text(source, _, _) => (std::slice::from_ref(source), "text"),
     };
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for column in &columns {
-        let Values::Class { levels, ids } = &column.values else {
-            continue;
+    for source in sources {
+        let levels = match source.levels(name, Missing::Refused)? {
+            Some(levels) => levels,
+            // Too many to be kept: asking for them says so.
+            None => return source.category(name, Missing::Refused).map(|_| Vec::new()),
         };
-        let mut rows = vec![0; levels.len()];
-        for id in ids {
-            if let Some(rows) = rows.get_mut(*id as usize) {
-                *rows += 1;
-            }
-        }
-        for (level, rows) in levels.iter().zip(rows) {
-            *counts.entry(level.clone()).or_default() += rows;
+        for (level, rows) in levels {
+            *counts.entry(level).or_default() += rows;
         }
     }
     Ok(counts.into_values().collect())

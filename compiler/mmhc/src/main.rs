@@ -52,6 +52,7 @@ mod seed;
 mod show;
 mod sign;
 mod store;
+mod streaming;
 mod system;
 mod verify;
 mod world;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    streaming::begin(cli.data_memory);
     let worker = std::thread::Builder::new().stack_size(STACK);
     let ended = match worker.spawn(move || dispatch(cli.verb)) {
         Ok(worker) => worker.join(),

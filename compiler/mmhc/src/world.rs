@@ -225,7 +225,7 @@ impl Disk {
             shown: &file.path,
             pinned: file.blake3.as_deref().or(locked),
             within: &file.within,
-            limits: Limits::default(),
+            limits: Limits::of_process(),
         }
     }
 

@@ -1,12 +1,13 @@
-//! Data sets in memory: columns as they are fed, parts, statistics, and batches of rows.
+//! Data sets: columns as they are fed, parts, statistics, and batches of rows, in memory or streamed from the disk.
 
 use crate::failure::RunFailure;
 use crate::init::stream;
 use crate::read::{Decoded, decode};
-use crate::split::{self, PartRows, text_rows};
-use crate::statistics::statistic;
+use crate::split::{self, NEXT, PartRows, text_rows};
+use crate::statistics::Statistics;
+use crate::streamed::Held;
 use crate::weights::Weights;
-use mmh_data::Limits;
+use mmh_data::{Elements, Limits, Records, Streamed};
 use mmh_ir::device::Tensor;
 use mmh_ir::plan::{DataPlan, Part, Program, SourcePlan, SplitKind};
 use mmh_ir::{Input, Op, Plan};
@@ -29,7 +30,15 @@ pub struct Dataset {
     pub files: Vec<(String, String)>,
     /// The weights that trainings on these rows begin with, beside their names.
     pub weights: Vec<(String, Arc<Weights>)>,
-    columns: Vec<Stored>,
+    stock: Stock,
+}
+
+/// The columns of a data set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stock {
+    pub(crate) columns: Vec<Stored>,
+    /// The rows on the disk that streamed columns are taken from.
+    pub(crate) records: Vec<Records>,
 }
 
 /// A column's elements.
@@ -44,6 +53,15 @@ pub(crate) enum Stored {
         stride: usize,
         ahead: usize,
     },
+    /// Rows on the disk, from the records of this number.
+    Streamed { column: Streamed, records: usize },
+    /// The same of a text: of a row's characters, `window` from `ahead` on.
+    StreamedWindows {
+        column: Streamed,
+        records: usize,
+        window: usize,
+        ahead: usize,
+    },
 }
 
 /// Reads every data set of a plan. Paths are taken from `base`, the recipe's folder; they may lead out of it (`../data`), as
@@ -53,7 +71,7 @@ pub fn load_data(plan: &Plan, base: &Path) -> Result<Vec<Dataset>, RunFailure> {
     let sets = plan
         .data
         .iter()
-        .map(|data| Dataset::load(data, base, &seed, Limits::default()));
+        .map(|data| Dataset::load(data, base, &seed, Limits::of_process()));
     let mut sets = sets.collect::<Result<Vec<Dataset>, RunFailure>>()?;
     for training in &plan.trainings {
         if let Some(file) = &training.start
@@ -126,10 +144,11 @@ impl Dataset {
         let decoded = decode(plan, base, limits)?;
         let parts = deal(plan, &decoded, seed)?;
         let [train, _, _] = &parts;
+        let mut taken = Statistics::of(train);
         let statistics: Result<Vec<Tensor>, RunFailure> = plan
             .statistics
             .iter()
-            .map(|wanted| statistic(wanted, decoded.columns.get(wanted.column as usize), train))
+            .map(|wanted| taken.take(wanted, decoded.columns.get(wanted.column as usize)))
             .collect();
         let (hash, files) = (decoded.hash, decoded.files.clone());
         Ok(Self {
@@ -139,7 +158,7 @@ impl Dataset {
             hash,
             files,
             weights: Vec::new(),
-            columns: decoded.store(plan)?,
+            stock: decoded.store(plan, &limits)?,
         })
     }
 
@@ -155,29 +174,68 @@ impl Dataset {
 
     /// Number of columns.
     pub fn width(&self) -> usize {
-        self.columns.len()
+        self.stock.columns.len()
+    }
+
+    /// Whether rows are read from the disk when they are needed.
+    pub fn is_streamed(&self) -> bool {
+        !self.stock.records.is_empty()
     }
 
     /// Copies `rows` of the columns that `wanted` marks into `out`, whose buffers are used again.
     ///
-    /// Errors: a row that the data set does not have.
+    /// Errors: a row that the data set does not have; rows on the disk that cannot be read, or were changed.
     pub fn gather(
         &self,
         rows: &[u32],
         wanted: &[bool],
         out: &mut Vec<Tensor>,
     ) -> Result<(), RunFailure> {
-        if out.len() != self.columns.len() {
-            *out = self.columns.iter().map(Stored::empty).collect();
+        let Stock { columns, records } = &self.stock;
+        if out.len() != columns.len() {
+            *out = columns.iter().map(Stored::empty).collect();
         }
-        for ((column, out), wanted) in self.columns.iter().zip(out).zip(wanted) {
+        let read = self.read(rows, wanted)?;
+        for ((column, out), wanted) in columns.iter().zip(out).zip(wanted) {
+            let bytes = column.records().and_then(|number| read.get(number));
+            let length = column.records().and_then(|number| records.get(number));
             if *wanted {
-                column.gather(rows, out).ok_or_else(|| {
+                let length = length.map_or(1, Records::length);
+                let gathered = match bytes {
+                    Some(bytes) => column.decode(bytes, length, out)?,
+                    None => column.gather(rows, out),
+                };
+                gathered.ok_or_else(|| {
                     RunFailure::Request(format!("a row asked for is not in `{}`", self.name))
                 })?;
             }
         }
         Ok(())
+    }
+
+    /// Says which rows will be gathered soon, so that a disk gives them meanwhile.
+    pub(crate) fn expect(&self, rows: &[u32], wanted: &[bool]) {
+        for (number, records) in self.stock.records.iter().enumerate() {
+            if self.reads(number, wanted) {
+                records.expect(rows);
+            }
+        }
+    }
+
+    fn reads(&self, records: usize, wanted: &[bool]) -> bool {
+        let mut columns = self.stock.columns.iter().zip(wanted);
+        columns.any(|(column, wanted)| *wanted && column.records() == Some(records))
+    }
+
+    /// The bytes of rows on the disk, by number of records; none where no column that is wanted is taken from them.
+    fn read(&self, rows: &[u32], wanted: &[bool]) -> Result<Vec<Vec<u8>>, RunFailure> {
+        let mut read = vec![Vec::new(); self.stock.records.len()];
+        for (number, (records, bytes)) in self.stock.records.iter().zip(&mut read).enumerate() {
+            if self.reads(number, wanted) {
+                records.read(rows, bytes)?;
+            }
+        }
+        Ok(read)
     }
 }
 
@@ -209,7 +267,10 @@ fn deal(plan: &DataPlan, decoded: &Decoded, seed: &Seed) -> Result<PartRows, Run
         return split::finish(&plan.name, &plan.split, parts);
     }
     let by = match &plan.split.kind {
-        SplitKind::Stratified { by } => decoded.columns.iter().find(|column| &column.name == by),
+        SplitKind::Stratified { by } => {
+            let column = decoded.columns.iter().find(|column| column.name() == by);
+            column.map(Held::in_memory).transpose()?
+        }
         SplitKind::Random | SplitKind::Sequential | SplitKind::Files => None,
     };
     let stream = stream(seed, &plan.split.site);
@@ -218,7 +279,7 @@ fn deal(plan: &DataPlan, decoded: &Decoded, seed: &Seed) -> Result<PartRows, Run
         &plan.split,
         decoded.rows,
         &stream,
-        by,
+        by.as_deref(),
         decoded.last,
     )
 }
@@ -227,7 +288,66 @@ impl Stored {
     fn empty(&self) -> Tensor {
         match self {
             Self::Rows { values, .. } => Tensor::zeros(values.dtype(), 0),
-            Self::Windows { .. } => Tensor::I32(Vec::new()),
+            Self::Windows { .. } | Self::StreamedWindows { .. } => Tensor::I32(Vec::new()),
+            Self::Streamed { column, .. } => match column.no_elements() {
+                Elements::F32(values) => Tensor::F32(values),
+                Elements::I32(values) => Tensor::I32(values),
+                Elements::U8(values) => Tensor::U8(values),
+            },
+        }
+    }
+
+    /// The number of the records it is taken from, if it is on the disk.
+    fn records(&self) -> Option<usize> {
+        match self {
+            Self::Rows { .. } | Self::Windows { .. } => None,
+            Self::Streamed { records, .. } | Self::StreamedWindows { records, .. } => {
+                Some(*records)
+            }
+        }
+    }
+
+    /// Elements out of the bytes of rows of `length` bytes each; nothing where `out` is of another kind.
+    fn decode(
+        &self,
+        bytes: &[u8],
+        length: usize,
+        out: &mut Tensor,
+    ) -> Result<Option<()>, RunFailure> {
+        match (self, out) {
+            (Self::Streamed { column, .. }, out) => {
+                let mut elements = match out {
+                    Tensor::F32(values) => Elements::F32(std::mem::take(values)),
+                    Tensor::I32(values) => Elements::I32(std::mem::take(values)),
+                    Tensor::U8(values) => Elements::U8(std::mem::take(values)),
+                    Tensor::Bool(_) => return Ok(None),
+                };
+                column.decode(bytes, &mut elements)?;
+                *out = match elements {
+                    Elements::F32(values) => Tensor::F32(values),
+                    Elements::I32(values) => Tensor::I32(values),
+                    Elements::U8(values) => Tensor::U8(values),
+                };
+                Ok(Some(()))
+            }
+            (
+                Self::StreamedWindows {
+                    column,
+                    window,
+                    ahead,
+                    ..
+                },
+                Tensor::I32(out),
+            ) => {
+                out.clear();
+                let size = length / (window + NEXT as usize);
+                for row in bytes.chunks_exact(length) {
+                    let characters = row.get(ahead * size..(ahead + window) * size);
+                    column.characters(characters.unwrap_or_default(), out);
+                }
+                Ok(Some(()))
+            }
+            (_, _) => Ok(None),
         }
     }
 
@@ -270,7 +390,7 @@ impl Stored {
                 },
                 Tensor::U8(out),
             ) => copy(values, *width, rows, out),
-            (Self::Rows { .. } | Self::Windows { .. }, _) => None,
+            (_, _) => None,
         }
     }
 }

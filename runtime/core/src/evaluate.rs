@@ -98,17 +98,18 @@ impl<'a> Evaluator<'a> {
             .iter()
             .map(|metric| Gathered::new(&metric.kind))
             .collect();
-        for batch in rows.chunks(
-            usize::try_from(self.plan.batch)
-                .unwrap_or(usize::MAX)
-                .max(1),
-        ) {
+        let size = usize::try_from(self.plan.batch).unwrap_or(usize::MAX);
+        let mut batches = rows.chunks(size.max(1)).peekable();
+        while let Some(batch) = batches.next() {
             let (_, program, wanted) = self
                 .programs
                 .iter_mut()
                 .find(|(size, _, _)| *size == batch.len())
                 .ok_or_else(|| no_program(&self.plan.name, batch.len()))?;
             self.data.gather(batch, wanted, &mut self.feed.columns)?;
+            if let Some(next) = batches.peek() {
+                self.data.expect(next, wanted);
+            }
             self.feed.rows.clear();
             self.feed
                 .rows

@@ -61,6 +61,7 @@ pub mod split;
 pub mod state_hash;
 mod statistics;
 pub mod step;
+mod streamed;
 pub mod study;
 pub mod summary;
 pub mod trail;

@@ -1,10 +1,13 @@
 //! From a data set's files to typed columns.
 
-use crate::data::Stored;
+use crate::data::{Stock, Stored};
 use crate::failure::RunFailure;
 use crate::pack::DataFile;
 use crate::split::{NEXT, text_windows};
-use mmh_data::{Bitmap, Column, CsvOptions, Delimiter, Limits, Missing, Open, Source, Values};
+use crate::streamed::{self, Held};
+use mmh_data::{
+    Bitmap, Column, CsvOptions, Delimiter, Limits, Missing, Open, Source, Streaming, Values,
+};
 use mmh_ir::DType;
 use mmh_ir::device::Tensor;
 use mmh_ir::plan::{ColumnKind, ColumnPlan, DataPlan, FilePlan, SourcePlan, Within};
@@ -14,7 +17,7 @@ use std::sync::Arc;
 /// Columns as decoded; for a text one column with a character a row for each vocabulary.
 pub(crate) struct Decoded {
     /// Columns in the plan's order; for a text, the characters.
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<Held>,
     /// Rows of the data set.
     pub(crate) rows: u32,
     /// Rows of the last file of an IDX source.
@@ -128,11 +131,14 @@ impl Reader<'_> {
             ..CsvOptions::default()
         };
         let source = self.open(file, |open| open.csv(options))?;
-        let columns: Result<Vec<Column>, RunFailure> = plan
+        let columns = plan
             .columns
             .iter()
-            .map(|column| table_column(&source, column))
-            .collect();
+            .map(|column| match source.is_streamed() {
+                true => streamed::table_column(&source, column).map(Held::Streamed),
+                false => table_column(&source, column).map(Held::Memory),
+            });
+        let columns: Result<Vec<Held>, RunFailure> = columns.collect();
         let rows = narrow(source.rows())?;
         finish(columns?, rows, rows, &[&source], &[file])
     }
@@ -149,11 +155,22 @@ impl Reader<'_> {
                 .map(|file| self.open(file, |open| open.idx()))
                 .collect()
         };
-        let (images_read, labels_read) = (open(images)?, open(labels)?);
+        let (mut images_read, labels_read) = (open(images)?, open(labels)?);
+        let is_streamed = images_read.iter().any(Source::is_streamed);
+        if is_streamed && !images_read.iter().all(Source::is_streamed) {
+            // Rows of one column are in one place.
+            let all = self.streaming_all();
+            let open = |file| all.open(file, |open| open.idx());
+            images_read = images.iter().map(open).collect::<Result<_, _>>()?;
+        }
         mmh_data::check_pairs(&images_read, &labels_read)?;
         let mut columns = Vec::new();
         for column in &plan.columns {
             let parts: Result<Vec<Column>, RunFailure> = match &column.kind {
+                ColumnKind::Images if is_streamed => {
+                    columns.push(Held::Streamed(streamed::pictures(&images_read, column)?));
+                    continue;
+                }
                 ColumnKind::Images => images_read
                     .iter()
                     .map(|file| Ok(file.numeric("values", Missing::Refused)?))
@@ -168,9 +185,9 @@ impl Reader<'_> {
                     return Err(misfit(column));
                 }
             };
-            columns.push(join(column, parts?)?);
+            columns.push(Held::Memory(join(column, parts?)?));
         }
-        let rows = columns.first().map_or(0, Column::rows);
+        let rows = columns.first().map_or(0, Held::rows);
         let last = images_read
             .last()
             .or(labels_read.last())
@@ -188,7 +205,7 @@ impl Reader<'_> {
         stride: u64,
     ) -> Result<Decoded, RunFailure> {
         let source = self.open(file, |open| open.text())?;
-        let mut columns: Vec<Column> = Vec::new();
+        let mut columns: Vec<Held> = Vec::new();
         for column in &plan.columns {
             let ColumnKind::Characters { ahead, vocabulary } = &column.kind else {
                 return Err(misfit(column));
@@ -197,12 +214,18 @@ impl Reader<'_> {
                 return Err(misfit(column));
             }
             let levels: Vec<String> = vocabulary.iter().map(char::to_string).collect();
-            let mut characters = match columns.iter().find(|known| has_levels(known, &levels)) {
+            if source.is_streamed() {
+                let mut characters = source.stream_levels("text", &levels, Missing::Refused)?;
+                characters.name = column.name.clone();
+                columns.push(Held::Streamed(characters));
+                continue;
+            }
+            let mut characters = match columns.iter().find_map(|known| known.with(&levels)) {
                 Some(known) => known.clone(),
                 None => source.category_of("text", &levels, Missing::Refused)?,
             };
             characters.name = column.name.clone();
-            columns.push(characters);
+            columns.push(Held::Memory(characters));
         }
         let characters = source.rows() as u64;
         let rows = text_windows(characters, window, stride, NEXT);
@@ -253,20 +276,35 @@ impl Reader<'_> {
             | ColumnKind::Labels { .. }
             | ColumnKind::Characters { .. } => Err(misfit(column)),
         };
-        let columns: Result<Vec<Column>, RunFailure> = plan.columns.iter().map(column).collect();
+        let columns = plan.columns.iter().map(column);
+        let columns: Result<Vec<Held>, RunFailure> =
+            columns.map(|column| column.map(Held::Memory)).collect();
         let rows = narrow(source.rows())?;
         finish(columns?, rows, rows, &[&source], &[file])
+    }
+
+    /// The same, with every file streamed.
+    fn streaming_all(&self) -> Reader<'_> {
+        let mut limits = self.limits;
+        limits.streaming = limits.streaming.map(|streaming| Streaming {
+            memory: 0,
+            ..streaming
+        });
+        Reader {
+            base: self.base,
+            limits,
+        }
     }
 }
 
 fn finish(
-    columns: Vec<Column>,
+    columns: Vec<Held>,
     rows: u32,
     last: u32,
     sources: &[&Source],
     files: &[&FilePlan],
 ) -> Result<Decoded, RunFailure> {
-    let hash = mmh_data::data_hash(&columns.iter().collect::<Vec<_>>());
+    let hash = mmh_data::data_hash_of(&columns.iter().map(Held::any).collect::<Vec<_>>())?;
     let hashes = sources
         .iter()
         .map(|source| source.file_hash().to_hex().to_string());
@@ -368,50 +406,64 @@ fn join(plan: &ColumnPlan, parts: Vec<Column>) -> Result<Column, RunFailure> {
 
 impl Decoded {
     /// The columns in the form they are fed in, checked against the plan's types.
-    pub(crate) fn store(self, plan: &DataPlan) -> Result<Vec<Stored>, RunFailure> {
-        if let SourcePlan::Text { window, stride, .. } = plan.source {
-            return self.windows(plan, window, stride);
-        }
-        self.columns
-            .into_iter()
-            .zip(&plan.columns)
-            .map(|(column, plan)| {
-                let width = column.width();
-                let values = fed(column);
-                if values.dtype() != plan.ty.dtype || width != plan.ty.shape.elements() {
-                    return Err(misfit(plan));
-                }
-                Ok(Stored::Rows { values, width })
-            })
-            .collect()
-    }
-
-    fn windows(self, plan: &DataPlan, window: u64, stride: u64) -> Result<Vec<Stored>, RunFailure> {
+    pub(crate) fn store(self, plan: &DataPlan, limits: &Limits) -> Result<Stock, RunFailure> {
+        let memory = limits.streaming.map_or(0, |streaming| streaming.memory);
+        let mut stock = Stock::default();
         let mut texts: Vec<(Vec<u32>, Arc<[i32]>)> = Vec::new();
-        let mut stored = Vec::new();
-        for (column, plan) in self.columns.into_iter().zip(&plan.columns) {
-            let (Values::Class { ids, .. }, ColumnKind::Characters { ahead, .. }) =
-                (column.values, &plan.kind)
-            else {
-                return Err(misfit(plan));
+        for (column, column_plan) in self.columns.into_iter().zip(&plan.columns) {
+            let windows = match plan.source {
+                SourcePlan::Text { window, stride, .. } => Some((window, stride)),
+                SourcePlan::Csv { .. } | SourcePlan::Idx { .. } | SourcePlan::Bytes { .. } => None,
             };
-            if plan.ty.dtype != DType::I32 || plan.ty.shape.elements() as u64 != window {
-                return Err(misfit(plan));
-            }
-            let text = match texts.iter().find(|(known, _)| *known == ids) {
-                Some((_, text)) => Arc::clone(text),
-                None => ids.iter().map(|&id| id.cast_signed()).collect(),
+            let stored = match (column, windows) {
+                (Held::Streamed(column), windows) => {
+                    streamed::store(column, column_plan, windows, memory, &mut stock.records)?
+                }
+                (Held::Memory(column), Some(windows)) => {
+                    window(column, column_plan, windows, &mut texts)?
+                }
+                (Held::Memory(column), None) => {
+                    let width = column.width();
+                    let values = fed(column);
+                    let ty = &column_plan.ty;
+                    if values.dtype() != ty.dtype || width != ty.shape.elements() {
+                        return Err(misfit(column_plan));
+                    }
+                    Stored::Rows { values, width }
+                }
             };
-            texts.push((ids, Arc::clone(&text)));
-            stored.push(Stored::Windows {
-                text,
-                window: window as usize,
-                stride: stride as usize,
-                ahead: *ahead as usize,
-            });
+            stock.columns.push(stored);
         }
-        Ok(stored)
+        Ok(stock)
     }
+}
+
+/// A text's characters as windows into it; one that is known is shared.
+fn window(
+    column: Column,
+    plan: &ColumnPlan,
+    (window, stride): (u64, u64),
+    texts: &mut Vec<(Vec<u32>, Arc<[i32]>)>,
+) -> Result<Stored, RunFailure> {
+    let (Values::Class { ids, .. }, ColumnKind::Characters { ahead, .. }) =
+        (column.values, &plan.kind)
+    else {
+        return Err(misfit(plan));
+    };
+    if plan.ty.dtype != DType::I32 || plan.ty.shape.elements() as u64 != window {
+        return Err(misfit(plan));
+    }
+    let text = match texts.iter().find(|(known, _)| *known == ids) {
+        Some((_, text)) => Arc::clone(text),
+        None => ids.iter().map(|&id| id.cast_signed()).collect(),
+    };
+    texts.push((ids, Arc::clone(&text)));
+    Ok(Stored::Windows {
+        text,
+        window: window as usize,
+        stride: stride as usize,
+        ahead: *ahead as usize,
+    })
 }
 
 /// A column's elements as programs read them: missing numbers NaN, missing levels −1.
@@ -442,14 +494,7 @@ fn fed(column: Column) -> Tensor {
     }
 }
 
-fn has_levels(column: &Column, wanted: &[String]) -> bool {
-    match &column.values {
-        Values::Class { levels, .. } => levels == wanted,
-        Values::F32(_) | Values::U8(_) | Values::I32(_) => false,
-    }
-}
-
-fn sizes(plan: &ColumnPlan) -> Vec<u32> {
+pub(crate) fn sizes(plan: &ColumnPlan) -> Vec<u32> {
     plan.ty
         .shape
         .sizes()
@@ -466,7 +511,7 @@ fn too_many(rows: u64) -> RunFailure {
     RunFailure::Plan(format!("{rows} rows are more than 2³² − 1"))
 }
 
-fn misfit(plan: &ColumnPlan) -> RunFailure {
+pub(crate) fn misfit(plan: &ColumnPlan) -> RunFailure {
     RunFailure::Plan(format!(
         "column `{}` is not {} in its files",
         plan.name, plan.ty

@@ -54,6 +54,21 @@ struct Feeder<'a> {
 }
 
 impl Feeder<'_> {
+    /// Has the rows of a step of this epoch read ahead, where they are on the disk.
+    fn expect(&self, step: u64) {
+        if self.data.is_streamed() && self.epoch == Some(step / self.plan.epoch_steps) {
+            self.data
+                .expect(self.rows_of(step % self.plan.epoch_steps), &self.wanted);
+        }
+    }
+
+    /// The rows of a step inside the epoch at hand.
+    fn rows_of(&self, inside: u64) -> &[u32] {
+        let batch = usize::try_from(self.plan.batch).unwrap_or(usize::MAX);
+        let mut batches = self.order.chunks(batch);
+        batches.nth(inside as usize).unwrap_or_default()
+    }
+
     /// Fills the feed for the step after `step` steps, ahead of which the optimisers' powers are `before`.
     fn fill(&mut self, step: u64, before: &Powers, fed: &mut Fed) -> Result<Prepared, RunFailure> {
         let plan = self.plan;
@@ -67,12 +82,7 @@ impl Feeder<'_> {
             fill_feed(feed, plan, self.data, self.seed, epoch);
             fed.epoch = Some(epoch);
         }
-        let batch = usize::try_from(plan.batch).unwrap_or(usize::MAX);
-        let rows = self
-            .order
-            .chunks(batch)
-            .nth(inside as usize)
-            .unwrap_or_default();
+        let rows = self.rows_of(inside);
         self.data.gather(rows, &self.wanted, &mut feed.columns)?;
         feed.rows.clear();
         feed.rows.extend(rows.iter().map(|row| row.cast_signed()));
@@ -240,6 +250,9 @@ impl<'a> Stepper<'a> {
         let next = progress.step + 1;
         // A step of another epoch, and what went wrong, is left to when it comes.
         let is_near = next < plan.steps && !next.is_multiple_of(plan.epoch_steps);
+        if is_near {
+            feeder.expect(next);
+        }
         let mut meanwhile = || {
             if is_near {
                 *ahead = feeder.fill(next, &powers, spare).ok();

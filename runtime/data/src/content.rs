@@ -1,6 +1,26 @@
 //! A hash of what was decoded, wherever and however it was stored.
 
 use crate::column::{Column, Values};
+use crate::error::DataError;
+use crate::streamed::{Elements, Streamed};
+
+/// A column, wherever its rows are.
+#[derive(Clone, Copy, Debug)]
+pub enum AnyColumn<'a> {
+    /// In memory.
+    Memory(&'a Column),
+    /// On the disk.
+    Streamed(&'a Streamed),
+}
+
+impl AnyColumn<'_> {
+    fn name(&self) -> &str {
+        match self {
+            AnyColumn::Memory(column) => &column.name,
+            AnyColumn::Streamed(column) => &column.name,
+        }
+    }
+}
 
 /// The blake3 (derived for `mmh data 1`) of the columns' names, kinds, shapes, values and missing marks.
 ///
@@ -11,25 +31,109 @@ pub fn data_hash(columns: &[&Column]) -> blake3::Hash {
     let mut sorted = columns.to_vec();
     sorted.sort_by(|a, b| a.name.cmp(&b.name));
     count(&mut hasher, sorted.len());
-    for column in sorted {
-        text(&mut hasher, &column.name);
-        count(&mut hasher, column.shape.len());
-        column
-            .shape
-            .iter()
-            .for_each(|&size| count(&mut hasher, size as usize));
-        count(&mut hasher, column.values.len());
-        values(&mut hasher, &column.values);
-        // None missing is the same content, however it is marked.
-        let missing = column
-            .missing
-            .as_ref()
-            .filter(|missing| missing.count() > 0);
-        let words = missing.map_or(&[][..], |missing| missing.words());
-        count(&mut hasher, words.len());
-        numbers(&mut hasher, words, |word| word.to_le_bytes());
-    }
+    sorted
+        .iter()
+        .for_each(|column| in_memory(&mut hasher, column));
     hasher.finalize()
+}
+
+/// [`data_hash`] of columns that may be on the disk. A streamed one is gone through once, twice where values are missing.
+///
+/// Errors: packed rows cannot be read, or were changed.
+pub fn data_hash_of(columns: &[AnyColumn<'_>]) -> Result<blake3::Hash, DataError> {
+    let mut hasher = blake3::Hasher::new_derive_key("mmh data 1");
+    let mut sorted = columns.to_vec();
+    sorted.sort_by(|a, b| a.name().cmp(b.name()));
+    count(&mut hasher, sorted.len());
+    for column in sorted {
+        match column {
+            AnyColumn::Memory(column) => in_memory(&mut hasher, column),
+            AnyColumn::Streamed(column) => on_disk(&mut hasher, column)?,
+        }
+    }
+    Ok(hasher.finalize())
+}
+
+fn head(hasher: &mut blake3::Hasher, name: &str, shape: &[u32], elements: usize) {
+    text(hasher, name);
+    count(hasher, shape.len());
+    shape.iter().for_each(|&size| count(hasher, size as usize));
+    count(hasher, elements);
+}
+
+fn in_memory(hasher: &mut blake3::Hasher, column: &Column) {
+    head(hasher, &column.name, &column.shape, column.values.len());
+    values(hasher, &column.values);
+    // None missing is the same content, however it is marked.
+    let missing = column
+        .missing
+        .as_ref()
+        .filter(|missing| missing.count() > 0);
+    let words = missing.map_or(&[][..], |missing| missing.words());
+    count(hasher, words.len());
+    numbers(hasher, words, |word| word.to_le_bytes());
+}
+
+fn on_disk(hasher: &mut blake3::Hasher, column: &Streamed) -> Result<(), DataError> {
+    let elements = column.rows() as usize * column.width();
+    head(hasher, &column.name, &column.shape, elements);
+    kind(hasher, &column.no_elements(), column.levels());
+    let mut missing = 0_u64;
+    column.blocks(|_, block| {
+        column.each_missing(block, |_| missing += 1);
+        match block {
+            Elements::F32(values) => numbers(hasher, values, |value| {
+                let there = if value.is_nan() { 0.0 } else { value };
+                there.to_le_bytes()
+            }),
+            Elements::I32(values) if column.has_levels() => {
+                numbers(hasher, values, |level| level.max(0).to_le_bytes());
+            }
+            Elements::I32(values) => numbers(hasher, values, i32::to_le_bytes),
+            Elements::U8(values) => {
+                hasher.update(values);
+            }
+        }
+    })?;
+    if missing == 0 {
+        count(hasher, 0);
+        return Ok(());
+    }
+    count(hasher, elements.div_ceil(64));
+    let (mut word, mut base) = (0_u64, 0);
+    column.blocks(|_, block| {
+        let mut at = base / 64;
+        column.each_missing(block, |place| {
+            let place = base + place;
+            while at < place / 64 {
+                hasher.update(&word.to_le_bytes());
+                (word, at) = (0, at + 1);
+            }
+            word |= 1 << (place % 64);
+        });
+        base += block.len();
+        while at < base / 64 {
+            hasher.update(&word.to_le_bytes());
+            (word, at) = (0, at + 1);
+        }
+    })?;
+    if !base.is_multiple_of(64) {
+        hasher.update(&word.to_le_bytes());
+    }
+    Ok(())
+}
+
+fn kind(hasher: &mut blake3::Hasher, elements: &Elements, levels: Option<&[String]>) {
+    match (elements, levels) {
+        (Elements::F32(_), _) => text(hasher, "f32"),
+        (Elements::U8(_), _) => text(hasher, "u8"),
+        (Elements::I32(_), None) => text(hasher, "i32"),
+        (Elements::I32(_), Some(levels)) => {
+            text(hasher, "class");
+            count(hasher, levels.len());
+            levels.iter().for_each(|level| text(hasher, level));
+        }
+    }
 }
 
 fn values(hasher: &mut blake3::Hasher, values: &Values) {
@@ -71,9 +175,13 @@ fn numbers<T: Copy, const N: usize>(
     values: &[T],
     bytes: impl Fn(T) -> [u8; N],
 ) {
-    for chunk in values.chunks(4096) {
-        let bytes: Vec<u8> = chunk.iter().flat_map(|&value| bytes(value)).collect();
-        hasher.update(&bytes);
+    let mut buffer = Vec::with_capacity(8192 * N);
+    for chunk in values.chunks(8192) {
+        buffer.clear();
+        chunk
+            .iter()
+            .for_each(|&value| buffer.extend_from_slice(&bytes(value)));
+        hasher.update(&buffer);
     }
 }
 

@@ -27,11 +27,13 @@ pub enum Code {
     Format,
     /// The file is larger than the limits allow.
     TooLarge,
+    /// The rows of a file that is streamed cannot be kept or read.
+    Cache,
 }
 
 impl Code {
     /// Every code, in the order of the documentation.
-    pub const ALL: [Code; 11] = [
+    pub const ALL: [Code; 12] = [
         Code::MissingFile,
         Code::WrongHash,
         Code::UnknownColumn,
@@ -43,6 +45,7 @@ impl Code {
         Code::MissingValue,
         Code::Format,
         Code::TooLarge,
+        Code::Cache,
     ];
 
     /// The code as `family::name`.
@@ -59,6 +62,7 @@ impl Code {
             Code::MissingValue => "data::missing-value",
             Code::Format => "data::format",
             Code::TooLarge => "limit::too-large",
+            Code::Cache => "data::cache",
         }
     }
 }
@@ -96,7 +100,7 @@ impl DataError {
     }
 
     pub(crate) fn at_line(mut self, line: u64) -> Self {
-        // Unpacked files end before 2^32 bytes.
+        // A file of more lines than 32 bits count is told by row.
         self.line = u32::try_from(line).ok();
         self
     }
@@ -196,7 +200,7 @@ mod tests {
         let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 11);
+        assert_eq!(names.len(), 12);
         assert!(
             names
                 .iter()

@@ -80,18 +80,24 @@ fn check_missing(
         Missing::Allowed => Ok(()),
         Missing::Refused => {
             let name = table.names.get(column).map_or("", String::as_str);
-            let message = format!("a value of `{}` is missing", shown(name));
-            let help = "say what a missing value becomes, or leave such rows out".to_owned();
+            let (message, help) = missing_value(name);
             Err(table.error(Code::MissingValue, row, column, message, help))
         }
     }
 }
 
+/// What is said of a missing value where none may be.
+pub(crate) fn missing_value(column: &str) -> (String, String) {
+    let message = format!("a value of `{}` is missing", shown(column));
+    let help = "say what a missing value becomes, or leave such rows out";
+    (message, help.to_owned())
+}
+
 /// Whole numbers below this are looked up by themselves.
-const SMALL: usize = 1000;
+pub(crate) const SMALL: usize = 1000;
 
 /// The whole number below [`SMALL`] that a text is the one form of.
-fn small_number(text: &str) -> Option<usize> {
+pub(crate) fn small_number(text: &str) -> Option<usize> {
     let digits = text.as_bytes();
     let short = matches!(
         digits,
@@ -174,10 +180,13 @@ pub(crate) fn number_words(numbers: impl Iterator<Item = i32>) -> Words {
 }
 
 pub(crate) fn table_columns(table: &Table) -> Vec<ColumnInfo> {
-    let mut found: Vec<ColumnInfo> = (0..table.names.len())
-        .map(|column| table_column(table, column))
-        .collect();
-    for (name, Family { shape, members }) in family::all(&table.names) {
+    let found = (0..table.names.len()).map(|column| table_column(table, column));
+    with_families(&table.names, found.collect())
+}
+
+/// Columns, and behind them the families that they make.
+pub(crate) fn with_families(names: &[String], mut found: Vec<ColumnInfo>) -> Vec<ColumnInfo> {
+    for (name, Family { shape, members }) in family::all(names) {
         let members: Vec<&ColumnInfo> = members
             .iter()
             .filter_map(|&member| found.get(member))

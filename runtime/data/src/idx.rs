@@ -9,6 +9,9 @@ use crate::stored::{Stored, check_fields};
 /// The name of an IDX file's one column.
 pub(crate) const VALUES: &str = "values";
 
+/// Bytes of the longest header: rank 8.
+pub(crate) const LONGEST_HEADER: usize = 4 + 4 * 8;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Element {
     U8,
@@ -32,7 +35,7 @@ impl Element {
         }
     }
 
-    fn bytes(self) -> usize {
+    pub(crate) fn bytes(self) -> usize {
         match self {
             Element::U8 | Element::I8 => 1,
             Element::I16 => 2,
@@ -130,7 +133,7 @@ fn each<const N: usize, T>(data: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T>
         .collect()
 }
 
-fn header(file: &str, bytes: &[u8]) -> Result<(Element, Vec<u32>), DataError> {
+pub(crate) fn header(file: &str, bytes: &[u8]) -> Result<(Element, Vec<u32>), DataError> {
     let short = || {
         let message = "the file ends inside its header".to_owned();
         DataError::new(Code::Truncated, file, message, "fetch the file again")
@@ -160,7 +163,12 @@ fn header(file: &str, bytes: &[u8]) -> Result<(Element, Vec<u32>), DataError> {
     Ok((element, each(axes, u32::from_be_bytes)))
 }
 
-fn check_size(file: &str, element: Element, axes: &[u32], found: usize) -> Result<(), DataError> {
+pub(crate) fn check_size(
+    file: &str,
+    element: Element,
+    axes: &[u32],
+    found: usize,
+) -> Result<(), DataError> {
     let shape = axes
         .iter()
         .map(u32::to_string)

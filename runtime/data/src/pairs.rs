@@ -1,8 +1,9 @@
 //! Whether files of pictures and of labels belong together.
 
-use crate::column::{Column, Values};
+use crate::column::Values;
 use crate::error::{Code, DataError};
 use crate::source::{Missing, Source};
+use crate::streamed::Elements;
 
 /// Checks that the files of pictures hold bytes and rows of one shape, that the files of labels hold one whole number a row,
 /// and that the files of each pair have as many rows.
@@ -43,7 +44,21 @@ pub fn check_pairs(images: &[Source], labels: &[Source]) -> Result<(), DataError
 
 /// The shape of a picture.
 fn pictures(source: &Source) -> Result<Vec<u32>, DataError> {
-    let Column { shape, values, .. } = source.numeric("values", Missing::Refused)?;
+    let (shape, values) = match source.is_streamed() {
+        true => {
+            let streamed = source.stream_numbers("values", Missing::Refused)?;
+            let values = match streamed.no_elements() {
+                Elements::U8(_) => Values::U8(Vec::new()),
+                Elements::I32(_) => Values::I32(Vec::new()),
+                Elements::F32(_) => Values::F32(Vec::new()),
+            };
+            (streamed.shape, values)
+        }
+        false => {
+            let column = source.numeric("values", Missing::Refused)?;
+            (column.shape, column.values)
+        }
+    };
     let what = match values {
         Values::U8(_) if shape.is_empty() => "one number a row, as labels have",
         Values::U8(_) => return Ok(shape),

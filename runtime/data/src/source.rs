@@ -1,13 +1,16 @@
 //! One way to ask any format for a column.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::asked::packed_columns;
 use crate::cells::{parse_f32, parse_i32, shortest_whole, sorted_levels, why_not_a_number};
 use crate::column::{Column, Values};
 use crate::error::{Code, DataError, nearest, shown};
 use crate::family::{self, Family};
 use crate::gather::{Words, number_words, parse_all, table_columns, table_words, why_not_whole};
 use crate::idx::{Element, Idx, VALUES};
+use crate::packed::{Form, Packed};
 use crate::rows::{BYTES, Cut, FILE, Rows};
 use crate::stored::{Limits, Stored};
 use crate::table::{CsvOptions, Table};
@@ -54,16 +57,18 @@ pub struct ColumnInfo {
 /// An opened data file. Made by [`crate::Open`].
 #[derive(Clone, Debug)]
 pub struct Source {
-    content: Content,
+    pub(crate) content: Content,
     hash: blake3::Hash,
 }
 
 #[derive(Clone, Debug)]
-enum Content {
+pub(crate) enum Content {
     Table(Table),
     Idx(Idx),
     Text(Text),
     Rows(Rows),
+    /// Any of the first three, with its rows on the disk; and the file as it is shown.
+    Packed(Arc<Packed>, String),
 }
 
 impl Source {
@@ -87,6 +92,17 @@ impl Source {
         let hash = stored.hash;
         Ok(Source {
             content: Content::Text(Text::read(stored)?),
+            hash,
+        })
+    }
+
+    pub(crate) fn packed(packed: Arc<Packed>, file: &str) -> Result<Source, DataError> {
+        let hash = blake3::Hash::from_hex(&packed.about.source).map_err(|error| {
+            let help = "begin again: its rows are packed again";
+            DataError::new(Code::Cache, file, error.to_string(), help)
+        })?;
+        Ok(Source {
+            content: Content::Packed(packed, file.to_owned()),
             hash,
         })
     }
@@ -115,6 +131,7 @@ impl Source {
             Content::Idx(idx) => idx.file(),
             Content::Text(text) => text.file(),
             Content::Rows(rows) => rows.file(),
+            Content::Packed(_, file) => file,
         }
     }
 
@@ -130,18 +147,14 @@ impl Source {
             Content::Idx(idx) => idx.rows,
             Content::Text(text) => text.characters,
             Content::Rows(rows) => rows.rows,
+            Content::Packed(packed, _) => packed.about.rows as usize,
         }
     }
 
     /// Every column in file order, then every family of columns by name. Reads the whole table.
     pub fn columns(&self) -> Vec<ColumnInfo> {
-        let info = |name: &str, shape: &[u32], kind| ColumnInfo {
-            name: name.to_owned(),
-            shape: shape.to_vec(),
-            kind,
-            missing: 0,
-        };
         match &self.content {
+            Content::Packed(packed, _) => packed_columns(packed),
             Content::Table(table) => table_columns(table),
             Content::Text(_) => vec![info(TEXT, &[], Kind::Character)],
             Content::Rows(rows) => vec![
@@ -168,7 +181,7 @@ impl Source {
     pub fn numeric(&self, name: &str, missing: Missing) -> Result<Column, DataError> {
         match &self.content {
             Content::Table(table) => {
-                let (shape, members) = self.find(table, name)?;
+                let (shape, members) = self.find(&table.names, name)?;
                 let (values, missing) =
                     parse_all(table, &members, missing, parse_f32, why_not_a_number)?;
                 Ok(Column {
@@ -182,14 +195,8 @@ impl Source {
                 self.only(name, VALUES)?;
                 idx.column()
             }
-            Content::Text(_) => {
-                self.only(name, TEXT)?;
-                Err(self.misuse(
-                    name,
-                    "holds characters, not numbers",
-                    "take it as a category",
-                ))
-            }
+            Content::Text(_) => Err(self.no_numbers(name)),
+            Content::Packed(..) => self.stream_numbers(name, missing)?.collect(),
             Content::Rows(rows) => match name {
                 BYTES => Ok(rows.column()),
                 FILE => Err(self.misuse(name, "holds names, not numbers", "take it as a category")),
@@ -202,8 +209,16 @@ impl Source {
     ///
     /// Errors as [`Source::numeric`]; a number with a fraction is `data::not-a-number`.
     pub fn integer(&self, name: &str, missing: Missing) -> Result<Column, DataError> {
+        if let Content::Packed(packed, file) = &self.content
+            && !packed.fields().is_empty()
+        {
+            let (_, members) = self.find(&packed.names(), name)?;
+            packed.check_numbers(file, &members, missing)?;
+            packed.check_whole(file, &members)?;
+            return Err(self.misuse(name, "is kept as numbers", "take it as a number"));
+        }
         if let Content::Table(table) = &self.content {
-            let (shape, members) = self.find(table, name)?;
+            let (shape, members) = self.find(&table.names, name)?;
             let (values, missing) = parse_all(table, &members, missing, parse_i32, why_not_whole)?;
             return Ok(Column {
                 name: name.to_owned(),
@@ -277,7 +292,15 @@ impl Source {
     fn other_count(&self, name: &str, words: &Words, count: u32) -> DataError {
         let found = words.names.len();
         let last = found.saturating_sub(1);
-        let row = words.ids.iter().position(|&id| id as usize == last);
+        let is_there = |row: usize| {
+            !words
+                .missing
+                .as_ref()
+                .is_some_and(|missing| missing.get(row))
+        };
+        let mut rows = words.ids.iter().enumerate();
+        let row = rows.find(|&(row, &id)| id as usize == last && is_there(row));
+        let row = row.map(|(row, _)| row);
         let word = words.names.get(last).map_or("", String::as_str);
         let mut message = format!("`{name}` has {found} categories, {count} classes are asked for");
         let near = nearest(word, words.names.iter().map(String::as_str).take(last));
@@ -319,6 +342,10 @@ impl Source {
             Content::Idx(idx) => idx.error(code, row, message, help),
             Content::Text(text) => text.error(code, row, message, help),
             Content::Rows(rows) => rows.error(code, row, message, help),
+            Content::Packed(packed, file) => {
+                let error = DataError::new(code, file, message, help).at_row(row as u64 + 1);
+                packed.place(error, row as u64, column)
+            }
         }
     }
 
@@ -354,11 +381,20 @@ impl Source {
     }
 
     fn outside(&self, words: &Words, row: usize, levels: &[String]) -> DataError {
-        let word = words
-            .ids
-            .get(row)
-            .and_then(|&id| words.names.get(id as usize))
-            .map_or("", String::as_str);
+        let word = words.ids.get(row).map_or(0, |&id| id as usize);
+        self.strange(&words.names, word, row, words.column, levels)
+    }
+
+    /// A word that is none of the levels, first met in a row.
+    pub(crate) fn strange(
+        &self,
+        names: &[String],
+        word: usize,
+        row: usize,
+        column: usize,
+        levels: &[String],
+    ) -> DataError {
+        let word = names.get(word).map_or("", String::as_str);
         let numbered = levels
             .iter()
             .zip(0u32..)
@@ -377,9 +413,8 @@ impl Source {
                 levels.len()
             ),
         };
-        let from_one = numbered
-            && words.names.iter().all(|word| word != "0")
-            && word == levels.len().to_string();
+        let from_one =
+            numbered && names.iter().all(|word| word != "0") && word == levels.len().to_string();
         let help = match nearest(word, levels.iter().map(String::as_str)) {
             _ if from_one => "labels count from 0, these seem to count from 1".to_owned(),
             Some(level) if !numbered => format!("did you mean `{}`?", shown(level)),
@@ -389,12 +424,13 @@ impl Source {
             ),
             _ => "check the word, or train with it".to_owned(),
         };
-        self.at(Code::ClassRange, row, words.column, message, help)
+        self.at(Code::ClassRange, row, column, message, help)
     }
 
     fn words(&self, name: &str, missing: Missing) -> Result<Words, DataError> {
         match &self.content {
-            Content::Table(table) => match self.find(table, name)? {
+            Content::Packed(packed, _) => self.packed_words(packed, name, missing),
+            Content::Table(table) => match self.find(&table.names, name)? {
                 (shape, members) if shape.is_empty() => {
                     table_words(table, members.first().copied().unwrap_or(0), missing)
                 }
@@ -442,11 +478,15 @@ impl Source {
     }
 
     /// The shape and members of a column or family; an exact name comes first.
-    fn find(&self, table: &Table, name: &str) -> Result<(Vec<u32>, Vec<usize>), DataError> {
-        if let Some(index) = table.names.iter().position(|known| known == name) {
+    pub(crate) fn find(
+        &self,
+        names: &[String],
+        name: &str,
+    ) -> Result<(Vec<u32>, Vec<usize>), DataError> {
+        if let Some(index) = names.iter().position(|known| known == name) {
             return Ok((Vec::new(), vec![index]));
         }
-        match family::find(name, &table.names) {
+        match family::find(name, names) {
             Some(Ok(Family { shape, members })) => Ok((shape, members)),
             Some(Err(why)) => {
                 let message = format!("`{name}` cannot be taken together: {why}");
@@ -457,7 +497,7 @@ impl Source {
         }
     }
 
-    fn only(&self, name: &str, known: &str) -> Result<(), DataError> {
+    pub(crate) fn only(&self, name: &str, known: &str) -> Result<(), DataError> {
         if name == known {
             Ok(())
         } else {
@@ -465,12 +505,18 @@ impl Source {
         }
     }
 
-    fn unknown(&self, name: &str) -> DataError {
+    pub(crate) fn unknown(&self, name: &str) -> DataError {
+        let all = |names: &[String]| {
+            let families = family::all(names).into_iter().map(|(stem, _)| stem);
+            families.chain(names.iter().cloned()).collect()
+        };
         let names: Vec<String> = match &self.content {
-            Content::Table(table) => {
-                let families = family::all(&table.names).into_iter().map(|(stem, _)| stem);
-                families.chain(table.names.iter().cloned()).collect()
-            }
+            Content::Table(table) => all(&table.names),
+            Content::Packed(packed, _) => match &packed.about.form {
+                Form::Table { .. } => all(&packed.names()),
+                Form::Idx { .. } => vec![VALUES.to_owned()],
+                Form::Text { .. } => vec![TEXT.to_owned()],
+            },
             Content::Idx(_) => vec![VALUES.to_owned()],
             Content::Text(_) => vec![TEXT.to_owned()],
             Content::Rows(_) => vec![BYTES.to_owned(), FILE.to_owned()],
@@ -497,7 +543,25 @@ impl Source {
         .in_column(name)
     }
 
-    fn misuse(&self, name: &str, what: &str, help: &str) -> DataError {
+    /// Characters where numbers are asked for.
+    pub(crate) fn no_numbers(&self, name: &str) -> DataError {
+        let help = "take it as a category";
+        self.only(name, TEXT)
+            .err()
+            .unwrap_or_else(|| self.misuse(name, "holds characters, not numbers", help))
+    }
+
+    pub(crate) fn misuse(&self, name: &str, what: &str, help: &str) -> DataError {
         DataError::new(Code::Format, self.file(), format!("`{name}` {what}"), help).in_column(name)
+    }
+}
+
+/// A column that nothing is missing in.
+pub(crate) fn info(name: &str, shape: &[u32], kind: Kind) -> ColumnInfo {
+    ColumnInfo {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        kind,
+        missing: 0,
     }
 }

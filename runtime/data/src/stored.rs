@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::{Code, DataError, nearest};
+use crate::packed::cache::{How, Wanted};
 use crate::source::Source;
+use crate::streaming::{self, Kind, Streaming};
 use crate::table::CsvOptions;
 
 /// How much may be read; beyond it is `limit::too-large`.
@@ -19,16 +21,19 @@ pub struct Limits {
     pub fields: u64,
     /// Columns of a table.
     pub columns: u64,
+    /// How a file is read that is too large to be held in memory; without it, that is an error.
+    pub streaming: Option<Streaming>,
 }
 
 impl Default for Limits {
-    /// 2 GiB stored, 2 GiB unpacked, 2²⁸ fields, 65,536 columns.
+    /// 2 GiB stored, 2 GiB unpacked, 2²⁸ fields, 65,536 columns; nothing is streamed.
     fn default() -> Self {
         Limits {
             stored_bytes: 2 << 30,
             decoded_bytes: 2 << 30,
             fields: 1 << 28,
             columns: 65_536,
+            streaming: None,
         }
     }
 }
@@ -107,17 +112,49 @@ impl<'a> Open<'a> {
 
     /// Opens a table of text, plain or gzip.
     pub fn csv(self, options: CsvOptions) -> Result<Source, DataError> {
-        Source::table(self.read()?, options)
+        self.open(Kind::Table, How::Csv(options), |stored| {
+            Source::table(stored, options)
+        })
     }
 
     /// Opens an IDX file (LeCun, Cortes & Burges, the MNIST database), plain or gzip.
     pub fn idx(self) -> Result<Source, DataError> {
-        Source::idx(self.read()?)
+        self.open(Kind::Idx, How::Idx, Source::idx)
     }
 
     /// Opens a UTF-8 text as a sequence of characters, plain or gzip.
     pub fn text(self) -> Result<Source, DataError> {
-        Source::text(self.read()?)
+        self.open(Kind::Text, How::Text, Source::text)
+    }
+
+    /// Reads into memory what fits there, and streams what does not, where that is allowed.
+    fn open(
+        self,
+        kind: Kind,
+        how: How,
+        read: impl FnOnce(Stored) -> Result<Source, DataError>,
+    ) -> Result<Source, DataError> {
+        let (From::Path(path), Some(streaming)) = (self.from, self.limits.streaming) else {
+            return read(self.read()?);
+        };
+        let (shown, limits) = (self.shown.clone(), self.limits);
+        let wanted = Wanted {
+            path,
+            shown: &shown,
+            pinned: self.pinned,
+            limits,
+            streaming,
+        };
+        let stream = || Source::packed(wanted.open(how)?, &shown);
+        if is_beyond(path, kind, streaming.memory) {
+            return stream();
+        }
+        let mut within = self.clone();
+        within.limits = streaming::within(kind, limits, streaming.memory);
+        match within.read().and_then(read) {
+            Err(error) if error.code == Code::TooLarge.name() => stream(),
+            read => read,
+        }
     }
 
     /// The bytes as they are stored, and their blake3; nothing is unpacked.
@@ -162,6 +199,17 @@ impl<'a> Open<'a> {
     }
 }
 
+/// Whether what is in a file is too large for memory, as far as can be told from outside.
+fn is_beyond(path: &Path, kind: Kind, memory: u64) -> bool {
+    let Ok(mut file) = File::open(path) else {
+        return false;
+    };
+    let about = file.metadata().ok().filter(|about| about.is_file());
+    let mut start = [0; 2];
+    let gzip = file.read_exact(&mut start).is_ok() && start == [0x1f, 0x8b];
+    about.is_some_and(|about| streaming::is_too_large(kind, about.len(), gzip, memory))
+}
+
 pub(crate) fn too_large(file: &str, what: &str, limit: u64) -> DataError {
     let message = format!("the file {what} is larger than {limit} bytes");
     DataError::new(
@@ -197,7 +245,7 @@ fn folder(file: &str) -> DataError {
     )
 }
 
-fn missing(path: &Path, file: &str, cause: &io::Error) -> DataError {
+pub(crate) fn missing(path: &Path, file: &str, cause: &io::Error) -> DataError {
     if cause.kind() != io::ErrorKind::NotFound {
         let message = format!(
             "the file cannot be read: {}",
@@ -244,7 +292,11 @@ fn neighbours(path: &Path) -> Vec<String> {
     names
 }
 
-fn check_hash(file: &str, pinned: Option<&str>, found: blake3::Hash) -> Result<(), DataError> {
+pub(crate) fn check_hash(
+    file: &str,
+    pinned: Option<&str>,
+    found: blake3::Hash,
+) -> Result<(), DataError> {
     let Some(pinned) = pinned else { return Ok(()) };
     let digits = pinned.strip_prefix("blake3:").unwrap_or(pinned);
     let Ok(wanted) = blake3::Hash::from_hex(digits) else {
@@ -288,7 +340,7 @@ fn unpack(file: &str, stored: Vec<u8>, limits: &Limits) -> Result<Vec<u8>, DataE
     Ok(bytes)
 }
 
-fn broken_gzip(file: &str, cause: &io::Error) -> DataError {
+pub(crate) fn broken_gzip(file: &str, cause: &io::Error) -> DataError {
     if cause.kind() == io::ErrorKind::UnexpectedEof {
         let message = "the gzip file ends too early".to_owned();
         return DataError::new(Code::Truncated, file, message, "fetch the file again");

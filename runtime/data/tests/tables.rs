@@ -325,6 +325,7 @@ fn limits_stop_what_is_too_large() {
         decoded_bytes: 5000,
         fields: 10,
         columns: 5,
+        ..Limits::default()
     };
     let open = |bytes: &[u8]| {
         Open::bytes("t.csv", bytes)

@@ -8,7 +8,7 @@ use super::trained::{Order, Trained, bits, number, train};
 use super::workers::Task;
 use crate::args::{DeviceArgs, DeviceName};
 use crate::outcome::{Exit, Failure, Outcome as Ended};
-use crate::{device, system};
+use crate::{device, streaming, system};
 use mmh_ir::Plan;
 use mmh_runtime::{Dataset, RecipeText, RunFailure, load_data};
 use mmh_search::Outcome;
@@ -300,6 +300,9 @@ fn words(args: &DeviceArgs) -> Vec<String> {
         DeviceName::Interpret => "interpret",
     };
     add("--device", device.to_owned());
+    if let Some(memory) = streaming::asked() {
+        add("--data-memory", memory.to_string());
+    }
     words
 }
 

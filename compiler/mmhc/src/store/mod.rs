@@ -10,7 +10,7 @@ pub(crate) use transfer::{pull, push};
 use crate::audit;
 use crate::findings::Finding;
 use crate::outcome::{Exit, Failure, Outcome};
-use crate::system;
+use crate::{streaming, system};
 use args::{StoreArgs, StoreVerb, TagArgs, Which};
 use mmh_diag::Code;
 use mmh_runtime::audit::{Examined, find_file, inputs_of};
@@ -280,6 +280,10 @@ fn collect(which: &Which, hours: u32, dry: bool) -> Outcome {
         .collect(grace, dry)
         .map_err(|failure| failed(&failure, json))?;
     let would = if dry { "would go" } else { "went" };
+    let (packed, packed_bytes) = match streaming::folder() {
+        Some(folder) => mmh_data::collect_packed(&folder, grace, dry),
+        None => (0, 0),
+    };
     system::tell(&format!(
         "{} objects, {} runs and {} trials {would}, {}; {} objects are needed, {} are too young to go\n",
         found.objects,
@@ -289,10 +293,14 @@ fn collect(which: &Which, hours: u32, dry: bool) -> Outcome {
         found.needed,
         found.young
     ));
+    if packed > 0 {
+        let bytes = amount(packed_bytes);
+        system::tell(&format!("{packed} packed data sources {would}, {bytes}\n"));
+    }
     if json {
         let found = json!({
             "objects": found.objects, "runs": found.runs, "trials": found.beginnings, "bytes": found.bytes, "needed": found.needed,
-            "young": found.young, "dry_run": dry,
+            "young": found.young, "packed_sources": packed, "packed_bytes": packed_bytes, "dry_run": dry,
         });
         system::say(&format!("{found:#}\n"));
     }

@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 const ELSEWHERE: &[(&str, &str)] = &[
     ("file::exists", "compiler/mmhc/tests/begin.rs"),
     ("file::changed", "compiler/mmhc/tests/cli.rs"),
+    ("data::cache", "compiler/mmhc/tests/streaming.rs"),
     ("weights::format", "compiler/mmhc/tests/weights.rs"),
     ("weights::missing", "compiler/mmhc/tests/weights.rs"),
     ("weights::shape", "compiler/mmhc/tests/weights.rs"),
