@@ -379,6 +379,9 @@ fn tables(metrics: &Map<String, Value>) -> String {
 /// Classes beyond which a table is left to `report.html`.
 const MOST_CLASSES: usize = 20;
 
+/// Characters of a class at the head of a column.
+const WIDEST_HEAD: usize = 10;
+
 fn table(title: &str, value: &Value) -> Option<String> {
     let classes: Vec<&str> = value
         .get("classes")?
@@ -403,10 +406,17 @@ fn table(title: &str, value: &Value) -> Option<String> {
         .iter()
         .flatten()
         .map(String::len)
-        .chain(classes.iter().map(|class| class.chars().count().min(8)))
+        .chain(
+            classes
+                .iter()
+                .map(|class| class.chars().count().min(WIDEST_HEAD)),
+        )
         .max()?;
     let label = classes.iter().map(|class| class.chars().count()).max()?;
-    let short = |class: &str| class.chars().take(8).collect::<String>();
+    let short = |class: &str| match class.chars().count() {
+        ..=WIDEST_HEAD => class.to_owned(),
+        _ => class.chars().take(WIDEST_HEAD - 1).chain(['…']).collect(),
+    };
     let mut out = format!("{title} (label down, prediction across)\n{:label$}", "");
     for class in &classes {
         let _ = write!(out, "  {:>width$}", short(class));

@@ -12,6 +12,9 @@ impl Study {
         match self.spec().propose {
             // A grid is listed ahead.
             Propose::Grid { .. } | Propose::Random => self.random(trial, attempt),
+            Propose::Gp { startup } if trial < startup && attempt == 0 => {
+                sobol::point(self.spec(), trial as u64)
+            }
             Propose::Sobol if attempt == 0 => sobol::point(self.spec(), trial as u64),
             Propose::Sobol => self.random(trial, attempt),
             Propose::Tpe { startup } | Propose::Gp { startup } if trial < startup => {
@@ -21,7 +24,9 @@ impl Study {
                 let seen = self.seen(trial);
                 tpe::point(self.spec(), &seen, trial as u64, attempt)
             }
-            Propose::Gp { .. } if self.spec().reads(trial) == 0 => self.random(trial, attempt),
+            Propose::Gp { .. } if self.spec().reads(trial) == 0 || attempt >= gp::ATTEMPTS => {
+                self.random(trial, attempt)
+            }
             Propose::Gp { .. } => gp::point(self, trial, attempt),
             Propose::CmaEs { population } => cma::point(self, population.max(2), trial, attempt),
             Propose::Nsga2 { population } => nsga::point(self, population.max(2), trial, attempt),

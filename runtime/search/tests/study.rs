@@ -344,3 +344,32 @@ fn nothing_but_divergence_is_no_best() {
     study.advance(&mut all);
     assert!(study.is_done() && study.best().is_none());
 }
+
+#[test]
+fn a_process_proposes_no_settings_twice() {
+    let mut spec = spec(Method::Full, Propose::Gp { startup: 5 }, 17, 3, 2);
+    let site = |name: &str, domain| Site {
+        name: name.into(),
+        domain,
+        when: None,
+    };
+    spec.space.sites = vec![
+        site("width", Domain::Whole { low: 1, high: 5 }),
+        site("kind", Domain::Choice(4)),
+    ];
+    let mut study = Study::new(spec).expect("a study");
+    loop {
+        let jobs = study.advance(&mut |_| true);
+        if jobs.is_empty() {
+            break;
+        }
+        for job in jobs {
+            let outcome = train(&study.trials()[job.trial].point, job.rung);
+            study.record(job, outcome);
+        }
+    }
+    let points: Vec<&Point> = study.trials().iter().map(|it| &it.point).collect();
+    for (trial, point) in points.iter().enumerate().skip(5) {
+        assert!(!points[..trial].contains(point), "trial {trial}: {point:?}");
+    }
+}

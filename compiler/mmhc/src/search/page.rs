@@ -247,17 +247,23 @@ fn parallel(page: &mut String, searched: &Searched<'_>, best: usize) {
     picture(page, "parallel", "Parallel coordinates");
     for (axis, site) in space.sites.iter().enumerate() {
         let anchor = if axis == 0 { "start" } else { "middle" };
-        axis_line(page, across(axis as f64 / last), anchor, axis, &site.name);
+        let x = across(axis as f64 / last);
+        axis_line(page, x, anchor, axis, &site.name);
+        let ends = match site.domain {
+            Domain::Uniform { low, high } | Domain::Log { low, high } => {
+                [low, high].map(brief_number)
+            }
+            Domain::Whole { low, high } => [low, high].map(|end| end.to_string()),
+            Domain::Choice(_) => continue,
+        };
+        axis_ends(page, x, anchor, axis, &ends);
     }
     for (number, range) in ranges.iter().enumerate() {
         let axis = space.sites.len() + number;
         let anchor = if axis as f64 == last { "end" } else { "middle" };
         let x = across(axis as f64 / last);
         axis_line(page, x, anchor, axis, figure_name(searched, number));
-        // Its ends, which settings have in the table below, at two heights as well.
-        let y = HEIGHT - if axis.is_multiple_of(2) { 6.0 } else { 21.0 };
-        let ends = format!("{} … {}", shown(range.low), shown(range.high));
-        label(page, x, y, anchor, &ends);
+        axis_ends(page, x, anchor, axis, &[range.low, range.high].map(shown));
     }
     let others = all.iter().filter(|(trial, _)| *trial != best);
     for (trial, figures) in others.chain(all.iter().filter(|(trial, _)| *trial == best)) {
@@ -283,6 +289,16 @@ fn parallel(page: &mut String, searched: &Searched<'_>, best: usize) {
     page.push_str("</svg>");
 }
 
+/// What both ends of an axis are, of neighbours at two heights as well.
+fn axis_ends(page: &mut String, x: f64, anchor: &str, axis: usize, [low, high]: &[String; 2]) {
+    let y = HEIGHT - if axis.is_multiple_of(2) { 6.0 } else { 21.0 };
+    label(page, x, y, anchor, &format!("{low} … {high}"));
+}
+
+fn brief_number(number: f64) -> String {
+    brief(&number.to_string())
+}
+
 /// An axis with its name; names of neighbours stand at two heights.
 fn axis_line(page: &mut String, x: f64, anchor: &str, axis: usize, name: &str) {
     let (top, bottom) = (up(1.0), up(0.0));
@@ -294,85 +310,87 @@ fn axis_line(page: &mut String, x: f64, anchor: &str, axis: usize, name: &str) {
     label(page, x, y, anchor, name);
 }
 
-/// How much of the figures' variance the bins of one setting explain: η², of trials that came equally far.
-fn explained(searched: &Searched<'_>, site: usize) -> f64 {
+/// The first figure of each trial, by rank so that a few hopeless trials do not decide: all trials have one for the same length.
+fn ranks(searched: &Searched<'_>) -> Vec<usize> {
+    let first = |trial: usize| {
+        let results = &searched.study.trials().get(trial)?.results;
+        match results.iter().flatten().next()? {
+            Outcome::Value(value) if value.is_finite() => Some((*value, trial)),
+            _ => None,
+        }
+    };
+    let mut order: Vec<(f64, usize)> = (0..searched.study.trials().len())
+        .filter_map(first)
+        .collect();
+    order.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    order.into_iter().map(|(_, trial)| trial).collect()
+}
+
+/// Count, sum and sum of squares of some ranks.
+#[derive(Clone, Copy, Default)]
+struct Ranks {
+    count: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Ranks {
+    fn add(&mut self, rank: usize) {
+        let rank = rank as f64;
+        self.count += 1.0;
+        self.sum += rank;
+        self.squares += rank * rank;
+    }
+
+    /// The sum of squared distances from the mean.
+    fn spread(self) -> f64 {
+        self.squares - self.sum * self.sum / self.count.max(1.0)
+    }
+}
+
+/// How much of the variance of all trials' ranks the bins of one setting explain, less what bins without a meaning would: ε²
+/// (Kelley 1935). `order` has the trials by rank.
+fn explained(searched: &Searched<'_>, order: &[usize], site: usize) -> f64 {
     const BINS: usize = 4;
     let study = &searched.study;
-    let reached: Vec<(usize, usize, f64)> = (0..study.trials().len())
-        .filter_map(|trial| {
-            study
-                .last_value(trial)
-                .map(|(rung, value)| (trial, rung, value))
-        })
-        .filter(|(_, _, value)| value.is_finite())
-        .collect();
-    // The first figure of each: all trials have one for the same length.
-    let first: Vec<(usize, f64)> = reached
-        .iter()
-        .filter_map(|(trial, ..)| {
-            let outcome = study
-                .trials()
-                .get(*trial)?
-                .results
-                .iter()
-                .flatten()
-                .next()?;
-            match outcome {
-                Outcome::Value(value) if value.is_finite() => Some((*trial, *value)),
-                _ => None,
-            }
-        })
-        .collect();
-    // By rank, so that a few hopeless trials do not decide.
-    let mut order: Vec<usize> = (0..first.len()).collect();
-    let value = |index: usize| first.get(index).map_or(0.0, |it| it.1);
-    order.sort_by(|a, b| value(*a).total_cmp(&value(*b)));
     let Some(domain) = study.spec().space.sites.get(site).map(|site| site.domain) else {
         return 0.0;
     };
-    let mut bins: Vec<(f64, f64)> =
-        vec![(0.0, 0.0); BINS.max(if let Domain::Choice(n) = domain { n } else { 0 })];
-    let count = bins.len();
-    let (mut sum, mut squares, mut all) = (0.0, 0.0, 0.0);
-    for (rank, index) in order.iter().enumerate() {
-        let Some((trial, _)) = first.get(*index) else {
+    let count = BINS.max(if let Domain::Choice(n) = domain { n } else { 0 });
+    let mut bins = vec![Ranks::default(); count];
+    let (mut open, mut all) = (Ranks::default(), Ranks::default());
+    for (rank, trial) in order.iter().enumerate() {
+        all.add(rank);
+        let point = study.trials().get(*trial).map(|it| &it.point);
+        let Some(setting) = point.and_then(|it| it.get(site).copied().flatten()) else {
             continue;
         };
-        let setting = study
-            .trials()
-            .get(*trial)
-            .and_then(|it| it.point.get(site).copied().flatten());
-        let Some(setting) = setting else { continue };
         let bin = ((height(domain, setting) * count as f64) as usize).min(count - 1);
-        let rank = rank as f64;
         if let Some(bin) = bins.get_mut(bin) {
-            *bin = (bin.0 + rank, bin.1 + 1.0);
+            bin.add(rank);
         }
-        (sum, squares, all) = (sum + rank, squares + rank * rank, all + 1.0);
+        open.add(rank);
     }
-    let total = squares - sum * sum / f64::max(all, 1.0);
-    let between: f64 = bins
-        .iter()
-        .filter(|bin| bin.1 > 0.0)
-        .map(|bin| bin.0 * bin.0 / bin.1)
-        .sum();
-    if total > 0.0 {
-        ((between - sum * sum / all) / total).clamp(0.0, 1.0)
-    } else {
-        0.0
+    let used = bins.iter().filter(|bin| bin.count > 0.0).count() as f64;
+    let within: f64 = bins.iter().map(|bin| bin.spread()).sum();
+    if used >= open.count || all.spread() <= 0.0 {
+        return 0.0;
     }
+    let chance = (used - 1.0) * within / (open.count - used);
+    ((open.spread() - within - chance) / all.spread()).clamp(0.0, 1.0)
 }
 
 fn importance(page: &mut String, searched: &Searched<'_>) {
     let sites = &searched.study.spec().space.sites;
+    let order = ranks(searched);
     let mut shares: Vec<(f64, &str)> = sites
         .iter()
         .enumerate()
-        .map(|(index, site)| (explained(searched, index), site.name.as_str()))
+        .map(|(index, site)| (explained(searched, &order, index), site.name.as_str()))
         .collect();
     shares.sort_by(|a, b| b.0.total_cmp(&a.0));
     page.push_str(
-        "<h2>Importance</h2><p>Share of the variance of ranks, at the first rung, that each setting explains alone.</p><table id=\"importance\">",
+        "<h2>Importance</h2><p>Share of the variance of all ranks, at the first rung, that each setting explains alone, beyond what chance would.</p><table id=\"importance\" style=\"white-space:nowrap\">",
     );
     for (share, name) in shares {
         let _ = write!(

@@ -106,7 +106,7 @@ impl Board {
             self.total,
             words(outcome),
             if stored > 0 { "  from the store" } else { "" },
-            written(settings)
+            pairs(settings, brief)
         );
         let Some(bar) = &self.bar else {
             system::tell(&format!("{line}\n"));

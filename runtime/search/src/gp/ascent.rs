@@ -4,21 +4,27 @@
 use super::coordinates;
 use super::linear::{LANES, Lanes};
 use super::process::Process;
+use super::quasi_newton::{Climb, Limits};
 use crate::draws::Draws;
 use crate::space::{Domain, Space};
 
 /// Points at random, and around the best trial.
-const SCATTERED: usize = 64 * LANES;
-const AROUND_BEST: usize = 8 * LANES;
+const SCATTERED: usize = 128 * LANES;
+const AROUND_BEST: usize = 4 * LANES;
 
-/// Of those led uphill, how many come from around the best trial.
+/// Points at random whose improvement is worked out: those that promise most.
+const PROMISING: usize = 8 * LANES;
+
+/// Of those led uphill, how many come from around the best trial, and how many there are.
 const NEAR: usize = 1;
+const STARTS: usize = LANES;
 
-/// Steps uphill, the first, the shortest and the longest.
-const STEPS: usize = 60;
-const FIRST: f64 = 0.02;
-const SHORTEST: f64 = 1e-7;
-const LONGEST: f64 = 0.2;
+/// How they are led, in lengths of the process.
+const CLIMB: Limits = Limits {
+    flat: 1e-2,
+    longest: 1.0,
+    evaluations: 32,
+};
 
 /// Rounds of trying alternatives.
 const ROUNDS: usize = 8;
@@ -26,13 +32,15 @@ const ROUNDS: usize = 8;
 /// A point and its log improvement.
 type Found = (f64, Vec<f64>);
 
-/// Coordinates of the point with the largest improvement that was met.
+/// Coordinates of the point with the largest improvement that was met. What is `taken` is not tried again: it would come to the same.
 pub(crate) fn highest(
     space: &Space,
     process: &Process,
     best: &[f64],
+    taken: &[Vec<f64>],
     draws: &mut Draws,
 ) -> Vec<f64> {
+    let is_taken = |point: &Vec<f64>| taken.contains(point);
     let scattered: Vec<Vec<f64>> = (0..SCATTERED)
         .map(|_| {
             let point: Vec<f64> = space.sites.iter().map(|_| draws.uniform()).collect();
@@ -48,13 +56,25 @@ pub(crate) fn highest(
         .collect();
     let mut starts = ranked(process, around);
     starts.truncate(NEAR);
-    starts.extend(ranked(process, scattered).into_iter().take(LANES - NEAR));
-    let mut all: Vec<Vec<f64>> = starts.iter().map(|(_, point)| point.clone()).collect();
+    starts.extend(most_promising(process, &scattered, STARTS - NEAR));
+    let mut all: Vec<Vec<f64>> = starts.into_iter().map(|(_, point)| point).collect();
     all.extend(climbed(space, process, &all));
     let mut found = ranked(process, all.iter().map(|it| snapped(space, it)).collect());
+    for (value, point) in &mut found {
+        *value = if is_taken(point) {
+            f64::NEG_INFINITY
+        } else {
+            *value
+        };
+    }
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
     found.truncate(4);
-    let improved = found.into_iter().map(|it| alternatives(space, process, it));
-    let mut highest: Found = (f64::NEG_INFINITY, best.to_vec());
+    let improved = found
+        .into_iter()
+        .map(|it| alternatives(space, process, it, &is_taken));
+    let new = scattered.iter().find(|point| !is_taken(point));
+    let new = new.map_or_else(|| best.to_vec(), Vec::clone);
+    let mut highest: Found = (f64::NEG_INFINITY, new);
     for found in improved {
         if found.0 > highest.0 {
             highest = found;
@@ -85,6 +105,22 @@ fn ranked(process: &Process, points: Vec<Vec<f64>>) -> Vec<Found> {
     ranked
 }
 
+/// Of many points the `count` with the largest improvement among those that promise most.
+fn most_promising(process: &Process, points: &[Vec<f64>], count: usize) -> Vec<Found> {
+    let mut promised: Vec<(f64, usize)> = Vec::with_capacity(points.len());
+    for (number, block) in points.chunks(LANES).enumerate() {
+        let found = process.promise(&side_by_side(block));
+        let places = (0..block.len()).map(|lane| (found[lane], LANES * number + lane));
+        promised.extend(places);
+    }
+    promised.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let looked_at = promised.iter().take(PROMISING);
+    let looked_at = looked_at.map(|(_, place)| points[*place].clone());
+    let mut found = ranked(process, looked_at.collect());
+    found.truncate(count);
+    found
+}
+
 /// Points as lanes, by site; where there are fewer, the last stands again.
 fn side_by_side(points: &[Vec<f64>]) -> Vec<Lanes> {
     let sites = points.first().map_or(0, Vec::len);
@@ -94,71 +130,68 @@ fn side_by_side(points: &[Vec<f64>]) -> Vec<Lanes> {
         .collect()
 }
 
-/// Leads points uphill, all at once: steps whose lengths follow the signs of the slopes, at the sites that are open and not choices.
+/// Leads points uphill, all at once, at the sites that are open and not choices.
 fn climbed(space: &Space, process: &Process, starts: &[Vec<f64>]) -> Vec<Vec<f64>> {
-    let free: Vec<Lanes> = free(space, starts);
-    let mut at = side_by_side(starts);
-    let mut best = (at.clone(), [f64::NEG_INFINITY; LANES]);
-    let sites = at.len();
-    let mut lengths = vec![[FIRST; LANES]; sites];
-    let mut before = vec![[0.0; LANES]; sites];
-    let mut slopes = vec![[0.0; LANES]; sites];
-    for _ in 0..STEPS {
-        let values = process.log_improvement(&at, Some(&mut slopes));
-        for lane in 0..LANES {
-            if values[lane] > best.1[lane] {
-                best.1[lane] = values[lane];
-                for (best, at) in best.0.iter_mut().zip(&at) {
-                    best[lane] = at[lane];
-                }
-            }
+    let stretch: Vec<f64> = (0..space.sites.len())
+        .map(|site| process.stretch(site))
+        .collect();
+    let shrunk = |place: &[f64]| -> Vec<f64> {
+        let places = place.iter().zip(&stretch);
+        places.map(|(z, stretch)| inside(z / stretch)).collect()
+    };
+    let mut climbs: Vec<Climb> = starts
+        .iter()
+        .map(|start| {
+            let places = start.iter().zip(&stretch);
+            let place: Vec<f64> = places.map(|(u, stretch)| u * stretch).collect();
+            let sites = place.iter().zip(&stretch).zip(free(space, start));
+            let bounds = sites.map(|((z, stretch), free)| match free {
+                true => (0.0, *stretch),
+                false => (*z, *z),
+            });
+            let bounds = bounds.collect();
+            Climb::new(place, bounds, CLIMB)
+        })
+        .collect();
+    loop {
+        let wanted = climbs.iter().enumerate();
+        let wanted: Vec<(usize, Vec<f64>)> = wanted
+            .filter_map(|(number, climb)| Some((number, shrunk(climb.wants()?))))
+            .collect();
+        if wanted.is_empty() {
+            break;
         }
-        for site in 0..sites {
-            for lane in 0..LANES {
-                let slope = slopes[site][lane] * free[site][lane];
-                let agree = slope * before[site][lane];
-                let length = &mut lengths[site][lane];
-                if agree > 0.0 {
-                    *length = (*length * 1.4).min(LONGEST);
-                } else if agree < 0.0 {
-                    *length = (*length * 0.4).max(SHORTEST);
-                }
-                before[site][lane] = slope;
-                let step = if slope > 0.0 {
-                    *length
-                } else if slope < 0.0 {
-                    -*length
-                } else {
-                    0.0
-                };
-                at[site][lane] = inside(at[site][lane] + step);
+        for block in wanted.chunks(LANES) {
+            let points: Vec<Vec<f64>> = block.iter().map(|(_, point)| point.clone()).collect();
+            let mut slopes = vec![[0.0; LANES]; stretch.len()];
+            let values = process.log_improvement(&side_by_side(&points), Some(&mut slopes));
+            for (lane, (number, _)) in block.iter().enumerate() {
+                let sites = slopes.iter().zip(&stretch);
+                let slopes = sites.map(|(slope, stretch)| slope[lane] / stretch);
+                climbs[*number].tell(values[lane], slopes.collect());
             }
         }
     }
-    let lane = |lane: usize| best.0.iter().map(|site| site[lane]).collect();
-    (0..starts.len()).map(lane).collect()
+    let found = climbs.into_iter().map(|climb| shrunk(&climb.found().0));
+    found.collect()
 }
 
-/// 1 at sites that may move, 0 at choices and closed sites.
-fn free(space: &Space, starts: &[Vec<f64>]) -> Vec<Lanes> {
-    let open: Vec<Vec<f64>> = starts
-        .iter()
-        .map(|start| {
-            let point = space.point(start);
-            let sites = space.sites.iter().zip(&point);
-            sites
-                .map(|(site, setting)| {
-                    let moves = setting.is_some() && !matches!(site.domain, Domain::Choice(_));
-                    f64::from(u8::from(moves))
-                })
-                .collect()
-        })
-        .collect();
-    side_by_side(&open)
+/// The sites that may move: open, and not choices.
+fn free(space: &Space, start: &[f64]) -> Vec<bool> {
+    let point = space.point(start);
+    let sites = space.sites.iter().zip(&point);
+    sites
+        .map(|(site, setting)| setting.is_some() && !matches!(site.domain, Domain::Choice(_)))
+        .collect()
 }
 
 /// Tries every alternative of choices, and whole numbers up and down, as long as that helps.
-fn alternatives(space: &Space, process: &Process, start: Found) -> Found {
+fn alternatives(
+    space: &Space,
+    process: &Process,
+    start: Found,
+    is_taken: &dyn Fn(&Vec<f64>) -> bool,
+) -> Found {
     let mut best = start;
     for _ in 0..ROUNDS {
         let mut others = Vec::new();
@@ -176,7 +209,7 @@ fn alternatives(space: &Space, process: &Process, start: Found) -> Found {
                 let mut other = best.1.clone();
                 other[index] = inside(u);
                 let other = snapped(space, &other);
-                if other != best.1 {
+                if other != best.1 && !is_taken(&other) {
                     others.push(other);
                 }
             }

@@ -4,7 +4,7 @@
 pub(crate) use crate::eigen::Matrix;
 
 /// Points that are looked at together.
-pub(crate) const LANES: usize = 16;
+pub(crate) const LANES: usize = 8;
 
 /// A number for each of them.
 pub(crate) type Lanes = [f64; LANES];
@@ -140,29 +140,54 @@ fn add(sums: &mut [f64], factors: &[f64], rows: &[Vec<f64>]) {
 
 /// `L⁻¹·b` in place, for every lane.
 pub(crate) fn forward(lower: &Matrix, b: &mut [Lanes]) {
-    for (i, row) in lower.iter().enumerate() {
-        let (known, rest) = b.split_at_mut(i);
-        let mut sum = rest[0];
-        for (l, x) in row.iter().zip(&*known) {
-            for lane in 0..LANES {
-                sum[lane] -= l * x[lane];
+    for first in (0..lower.len()).step_by(2) {
+        let (known, rest) = b.split_at_mut(first);
+        let Some(second) = lower.get(first + 1) else {
+            let mut sum = rest[0];
+            for (l, x) in lower[first].iter().zip(&*known) {
+                less_times(&mut sum, *l, x);
             }
+            rest[0] = sum.map(|sum| sum / lower[first][first]);
+            return;
+        };
+        let (mut one, mut two) = (rest[0], rest[1]);
+        for ((l, m), x) in lower[first].iter().zip(second).zip(&*known) {
+            less_times(&mut one, *l, x);
+            less_times(&mut two, *m, x);
         }
-        rest[0] = sum.map(|sum| sum / row[i]);
+        rest[0] = one.map(|sum| sum / lower[first][first]);
+        less_times(&mut two, second[first], &rest[0]);
+        rest[1] = two.map(|sum| sum / second[first + 1]);
     }
 }
 
 /// `L⁻ᵀ·b` in place, for every lane.
 pub(crate) fn backward(lower: &Matrix, b: &mut [Lanes]) {
-    for (i, row) in lower.iter().enumerate().rev() {
-        let (before, rest) = b.split_at_mut(i);
-        let x = rest[0].map(|x| x / row[i]);
-        rest[0] = x;
-        for (l, known) in row.iter().zip(before) {
-            for lane in 0..LANES {
-                known[lane] -= l * x[lane];
-            }
+    let mut left = lower.len();
+    while left >= 2 {
+        let (above, last) = (&lower[left - 2], &lower[left - 1]);
+        let (known, rest) = b.split_at_mut(left - 2);
+        let two = rest[1].map(|x| x / last[left - 1]);
+        let mut one = rest[0];
+        less_times(&mut one, last[left - 2], &two);
+        let one = one.map(|x| x / above[left - 2]);
+        (rest[0], rest[1]) = (one, two);
+        for ((l, m), known) in last.iter().zip(above).zip(known) {
+            less_times(known, *l, &two);
+            less_times(known, *m, &one);
         }
+        left -= 2;
+    }
+    if left == 1 {
+        b[0] = b[0].map(|x| x / lower[0][0]);
+    }
+}
+
+/// `sum −= factor·x`, lane by lane.
+#[inline(always)]
+fn less_times(sum: &mut Lanes, factor: f64, x: &Lanes) {
+    for lane in 0..LANES {
+        sum[lane] -= factor * x[lane];
     }
 }
 

@@ -1,8 +1,9 @@
 //! Expected improvement under a Gaussian process (Jones et al. 1998): Matérn 5/2, a length for every site.
 //!
 //! Lengths, scale and noise are those of the largest posterior under priors that keep them moderate. They are fitted anew each time that
-//! the trials seen are a sixteenth more; in between, trials are added to the process as it is. So they are a function of what
-//! was seen at certain proposals, which are made in order. The improvement is made large from random points and from around the best one.
+//! the trials seen are a thirty-second more; in between, trials are added to the process as it is. So they are a function of what
+//! was seen at certain proposals, which are made in order. The improvement is made large from random points and from around the best
+//! one, and no settings are proposed a second time. The first trials are points of Sobol's sequence.
 
 mod ascent;
 mod linear;
@@ -18,13 +19,13 @@ use process::{Inputs, Parameters, Process};
 const MOST_SEEN: usize = 400;
 
 /// Trials are a `1 / GROWTH` more when parameters are fitted again.
-const GROWTH: usize = 16;
-
-/// Evaluations of the posterior in a fit, at most.
-const EVALUATIONS: usize = 50;
+const GROWTH: usize = 32;
 
 /// Up to so many trials a fit is tried from nothing as well.
-const FEW: usize = 128;
+const FEW: usize = 64;
+
+/// Proposals of a trial that are made by the process: where the recipe refuses all of them, the others are drawn.
+pub(crate) const ATTEMPTS: u64 = 8;
 
 /// What is kept from one proposal to the next.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +54,14 @@ pub(crate) fn point(study: &mut Study, trial: usize, attempt: u64) -> Point {
     let model = Model::after(memo.model, &study.spec().space, &seen);
     let spec = study.spec();
     let mut draws = Draws::at(&spec.seed, &spec.name, "gp", &[trial as u64, attempt]);
-    let found = ascent::highest(&spec.space, &model.process, &model.best, &mut draws);
+    let taken: Vec<Vec<f64>> = study
+        .trials()
+        .iter()
+        .take(trial)
+        .map(|it| coordinates(&spec.space, &it.point))
+        .collect();
+    let (process, best) = (&model.process, &model.best);
+    let found = ascent::highest(&spec.space, process, best, &taken, &mut draws);
     let point = spec.space.point(&found);
     study.gp.model = Some(model);
     point
@@ -105,12 +113,12 @@ impl Model {
                 scale: 0.0,
                 noise: -4.0,
             };
-            process::fitted(&start, EVALUATIONS, &inputs, &targets)
+            process::fitted(&start, &inputs, &targets)
         };
         let parameters = match before {
             None => afresh().0,
             Some(before) => {
-                let onward = process::fitted(&before, EVALUATIONS, &inputs, &targets);
+                let onward = process::fitted(&before, &inputs, &targets);
                 match (kept.len() <= FEW).then(afresh) {
                     Some(afresh) if afresh.1 > onward.1 => afresh.0,
                     _ => onward.0,

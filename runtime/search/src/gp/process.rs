@@ -1,11 +1,22 @@
 //! A Gaussian process: Matérn 5/2 with a length for every site, fitted by its posterior.
 
 use super::linear::{LANES, Lanes, Matrix, backward, cholesky, forward, inverse, next_row, solve};
-use super::quasi_newton;
-use crate::math::{exp, log, normal_cdf, quick_exp};
+use super::quasi_newton::{self, Limits};
+use crate::math::{exp, log, normal_cdf, quick_exp, quick_log};
 
 /// Least noise, for matrices that can be inverted.
 const LEAST_NOISE: f64 = 1e-6;
+
+/// Where parameters stay, and how they are fitted.
+const RANGE: (f64, f64) = (-18.0, 9.0);
+const FIT: Limits = Limits {
+    flat: 1e-2,
+    longest: 2.0,
+    evaluations: 50,
+};
+
+/// Least variance of a figure that is looked for.
+const LEAST_VARIANCE: f64 = 1e-12;
 
 /// Logarithm of √(2π).
 const LOG_SQRT_TAU: f64 = 0.918_938_533_204_672_8;
@@ -78,13 +89,8 @@ fn matern(square: f64) -> (f64, f64) {
     )
 }
 
-/// The parameters of a high posterior near `start`, and its logarithm, found by so many evaluations at most.
-pub(crate) fn fitted(
-    start: &Parameters,
-    evaluations: usize,
-    inputs: &Inputs,
-    targets: &[f64],
-) -> (Parameters, f64) {
+/// The parameters of a high posterior near `start`, and its logarithm.
+pub(crate) fn fitted(start: &Parameters, inputs: &Inputs, targets: &[f64]) -> (Parameters, f64) {
     let sites = start.inverse.len();
     let parameters = |at: &[f64]| Parameters {
         inverse: at[..sites].to_vec(),
@@ -94,7 +100,8 @@ pub(crate) fn fitted(
     let mut at = start.inverse.clone();
     at.extend([start.scale, start.noise]);
     let mut height = |at: &[f64]| posterior(&parameters(at), inputs, targets);
-    let (at, value) = quasi_newton::highest(at, evaluations, &mut height);
+    let bounds = vec![RANGE; at.len()];
+    let (at, value) = quasi_newton::highest(at, bounds, FIT, &mut height);
     (parameters(&at), value)
 }
 
@@ -196,11 +203,14 @@ impl Process {
         self.least = targets.iter().fold(f64::INFINITY, less);
     }
 
-    /// The logarithm of the expected improvement over the smallest target at as many points as there are lanes; with `slopes`, its
-    /// slope at every site, 0 at choices.
-    pub(crate) fn log_improvement(&self, at: &[Lanes], slopes: Option<&mut [Lanes]>) -> Lanes {
-        let count = self.lower.len();
-        let mut squares = vec![[0.0; LANES]; count];
+    /// What a site's numbers are multiplied by, so that a length of the process is one.
+    pub(crate) fn stretch(&self, site: usize) -> f64 {
+        self.factors[site].sqrt()
+    }
+
+    /// The squared distances of points to all trials.
+    fn distances(&self, at: &[Lanes]) -> Vec<Lanes> {
+        let mut squares = vec![[0.0; LANES]; self.lower.len()];
         for (site, at) in at.iter().enumerate() {
             let (column, factor) = (&self.inputs.columns[site], self.factors[site]);
             if self.inputs.choices[site] {
@@ -217,9 +227,40 @@ impl Process {
                 }
             }
         }
+        squares
+    }
+
+    /// What the logarithm of the expected improvement would be at points if of all trials the closest alone made them less uncertain:
+    /// never too low, and much quicker to find.
+    pub(crate) fn promise(&self, at: &[Lanes]) -> Lanes {
+        let (mut mean, mut nearest) = ([0.0; LANES], [0.0; LANES]);
+        for (squares, weight) in self.distances(at).iter().zip(&self.weights) {
+            for lane in 0..LANES {
+                let value = self.scale * matern(squares[lane]).0;
+                mean[lane] += value * weight;
+                nearest[lane] = if value > nearest[lane] {
+                    value
+                } else {
+                    nearest[lane]
+                };
+            }
+        }
+        let noisy = self.scale + exp(self.parameters.noise) + LEAST_NOISE;
+        let deviation = nearest.map(|value| {
+            let variance = self.scale - value * value / noisy;
+            variance.max(LEAST_VARIANCE).sqrt()
+        });
+        std::array::from_fn(|lane| {
+            quick_log(deviation[lane]) + gain((self.least - mean[lane]) / deviation[lane]).log
+        })
+    }
+
+    /// The logarithm of the expected improvement over the smallest target at as many points as there are lanes; with `slopes`, its
+    /// slope at every site, 0 at choices.
+    pub(crate) fn log_improvement(&self, at: &[Lanes], slopes: Option<&mut [Lanes]>) -> Lanes {
         let mut mean = [0.0; LANES];
-        let mut half = squares;
-        let mut derivatives = vec![[0.0; LANES]; count];
+        let mut half = self.distances(at);
+        let mut derivatives = vec![[0.0; LANES]; half.len()];
         for ((half, derivative), weight) in half.iter_mut().zip(&mut derivatives).zip(&self.weights)
         {
             for lane in 0..LANES {
@@ -235,14 +276,15 @@ impl Process {
                 explained[lane] += half[lane] * half[lane];
             }
         }
-        let deviation = explained.map(|explained| (self.scale - explained).max(1e-12).sqrt());
+        let deviation =
+            explained.map(|explained| (self.scale - explained).max(LEAST_VARIANCE).sqrt());
         let gains: [Gain; LANES] =
             std::array::from_fn(|lane| gain((self.least - mean[lane]) / deviation[lane]));
         if let Some(slopes) = slopes {
             backward(&self.lower, &mut half);
             self.slopes(at, &gains, &deviation, (&half, &mut derivatives), slopes);
         }
-        std::array::from_fn(|lane| log(deviation[lane]) + gains[lane].log)
+        std::array::from_fn(|lane| quick_log(deviation[lane]) + gains[lane].log)
     }
 
     /// The slopes at `at`, out of `K⁻¹·k` and the derivatives of the kernel by squared distances.
@@ -289,10 +331,10 @@ struct Gain {
 fn gain(z: f64) -> Gain {
     let log_density = -0.5 * z * z - LOG_SQRT_TAU;
     if z > -6.0 {
-        let (density, below) = (exp(log_density), normal_cdf(z));
+        let (density, below) = (quick_exp(log_density), normal_cdf(z));
         let value = density + z * below;
         return Gain {
-            log: log(value),
+            log: quick_log(value),
             below: below / value,
             at: density / value,
         };
@@ -302,7 +344,7 @@ fn gain(z: f64) -> Gain {
     let fourth = square * square;
     let sum = 1.0 - 3.0 / square + 15.0 / fourth - 105.0 / (fourth * square);
     Gain {
-        log: log_density - 2.0 * log(-z) + log(sum),
+        log: log_density - 2.0 * quick_log(-z) + quick_log(sum),
         below: -z * (1.0 - 1.0 / square + 3.0 / fourth - 15.0 / (fourth * square)) / sum,
         at: square / sum,
     }
@@ -382,6 +424,12 @@ mod tests {
             .collect();
         let mut slopes = vec![[0.0; LANES]; 3];
         let values = process.log_improvement(&at, Some(&mut slopes));
+        for (promise, value) in process.promise(&at).iter().zip(values) {
+            assert!(
+                *promise >= value && *promise < value + 20.0,
+                "{promise} {value}"
+            );
+        }
         assert_eq!(process.log_improvement(&at, None), values);
         assert_eq!(slopes[2], [0.0; LANES]);
         let h = 1e-6;
