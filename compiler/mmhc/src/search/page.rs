@@ -263,7 +263,7 @@ fn parallel(page: &mut String, searched: &Searched<'_>, best: usize) {
         let anchor = if axis as f64 == last { "end" } else { "middle" };
         let x = across(axis as f64 / last);
         axis_line(page, x, anchor, axis, figure_name(searched, number));
-        axis_ends(page, x, anchor, axis, &[range.low, range.high].map(shown));
+        axis_ends(page, x, anchor, axis, &[range.low, range.high].map(short));
     }
     let others = all.iter().filter(|(trial, _)| *trial != best);
     for (trial, figures) in others.chain(all.iter().filter(|(trial, _)| *trial == best)) {
@@ -293,6 +293,15 @@ fn parallel(page: &mut String, searched: &Searched<'_>, best: usize) {
 fn axis_ends(page: &mut String, x: f64, anchor: &str, axis: usize, [low, high]: &[String; 2]) {
     let y = HEIGHT - if axis.is_multiple_of(2) { 6.0 } else { 21.0 };
     label(page, x, y, anchor, &format!("{low} … {high}"));
+}
+
+/// A figure where there is little room.
+fn short(figure: f64) -> String {
+    match figure.abs() {
+        size if size.fract() == 0.0 && size < 1e5 => figure.to_string(),
+        size if (1e-2..1e5).contains(&size) => format!("{figure:.3}"),
+        _ => format!("{figure:.1e}"),
+    }
 }
 
 fn brief_number(number: f64) -> String {

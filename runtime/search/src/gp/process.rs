@@ -426,7 +426,7 @@ mod tests {
         let values = process.log_improvement(&at, Some(&mut slopes));
         for (promise, value) in process.promise(&at).iter().zip(values) {
             assert!(
-                *promise >= value && *promise < value + 20.0,
+                *promise >= value && promise.is_finite(),
                 "{promise} {value}"
             );
         }
