@@ -235,6 +235,15 @@ impl Kernel {
     fn load(&self, n: usize, full: bool) -> String {
         let (dtype, pattern) = &self.loads[n];
         let raw = match (dtype.as_str(), pattern.as_str()) {
+            ("bf16", "Splat") => format!(
+                "L::splat(f32::from_bits(u32::from(p{n}.cast::<u16>().read_unaligned()) << 16))"
+            ),
+            ("bf16", "Unit") => {
+                format!("L::load_bf16::<{full}>(p{n}.offset(column * 2), count)")
+            }
+            ("bf16", _) => {
+                format!("L::gather_bf16::<{full}>(p{n}.offset(column * c{n}), c{n}, count)")
+            }
             ("f32" | "i32", "Splat") => format!("L::splat(p{n}.cast::<f32>().read_unaligned())"),
             (_, "Splat") => format!("L::splat_i(i32::from(p{n}.read()))"),
             ("f32" | "i32", "Unit") => format!("L::load::<{full}>(p{n}.offset(column * 4), count)"),
@@ -254,10 +263,10 @@ impl Kernel {
     fn store(&self, s: usize, full: bool) -> String {
         let [dtype, pattern, mode, value] = &self.stores[s];
         let n = self.loads.len() + s;
-        let (size, bytes) = if dtype == "f32" || dtype == "i32" {
-            (4, "")
-        } else {
-            (1, "_u8")
+        let (size, bytes) = match dtype.as_str() {
+            "f32" | "i32" => (4, ""),
+            "bf16" => (2, "_bf16"),
+            _ => (1, "_u8"),
         };
         let place = if pattern == "Unit" {
             format!("p{n}.offset(column * {size})")

@@ -69,6 +69,7 @@ fn slices_of_bands_have_the_oracles_bits() {
         !bands.is_empty()
     };
     let cases = (0..count).map(grow).chain((0..60).map(attention::attend));
+    let cases = cases.chain((0..150).map(grow_narrow));
     let cases: Vec<Case> = cases.map(cut).filter(has_bands).collect();
     assert!(cases.len() > 60, "{} of {count} have bands", cases.len());
     all_agree(cases.into_iter());

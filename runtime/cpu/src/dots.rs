@@ -11,6 +11,8 @@ use crate::contract::K_BLOCK;
 use crate::isa::Isa;
 use crate::launch::{MOST, Memory, SERIAL, places};
 use crate::pool::Pool;
+use crate::steps::reach;
+use crate::widen::read;
 use mmh_lower::Part;
 use mmh_lower::schedule::{Arg, ContractStep};
 
@@ -39,15 +41,24 @@ unsafe impl Sync for Dots<'_> {}
 /// Computes a part of the results.
 pub(crate) fn dots(pool: &Pool, isa: Isa, memory: &Memory, step: &ContractStep, part: Part) {
     let depth = step.batch.len();
+    // Chains without work of their own stand at the first operands, and of a slice nothing else is there.
+    let cut = (!part.is_whole()).then(|| step.part(part));
+    let step = cut.as_ref().unwrap_or(step);
+    let of = |arg: &Arg, last: [usize; 2]| {
+        let sizes = step.batch.iter().copied().chain(last);
+        let reach = reach(sizes, &arg.strides);
+        read(pool, memory, arg.buffer, arg.offset, reach)
+    };
+    let length = step.size[2];
+    let (a, b) = (of(&step.a, [1, length]), of(&step.b, [length, 1]));
     let dots = Dots {
         step,
-        a: memory.at(&step.a).cast(),
-        b: memory.at(&step.b).cast(),
+        a: a.as_ptr(),
+        b: b.as_ptr(),
         c: memory.at(&step.c).cast(),
         along: [step.a.strides[depth + 1], step.b.strides[depth]],
     };
-    let all = part.range(step.batch.iter().product());
-    let count = all.len();
+    let count: usize = step.batch.iter().product();
     let tasks = if count * step.size[2] < SERIAL {
         1
     } else {
@@ -55,7 +66,7 @@ pub(crate) fn dots(pool: &Pool, isa: Isa, memory: &Memory, step: &ContractStep, 
     };
     let share = count.div_ceil(tasks).next_multiple_of(CHAINS);
     let run = |task: usize| {
-        let bound = |task: usize| all.start + (task * share).min(count);
+        let bound = |task: usize| (task * share).min(count);
         let part = bound(task)..bound(task + 1);
         // SAFETY: the schedule's loops stay inside the buffers; the instruction set is admitted.
         unsafe {

@@ -8,10 +8,12 @@
     reason = "calls into code compiled here, over memory the caller vouches for"
 )]
 
+mod memory;
+
 use crate::isa::Isa;
 use crate::simd::find;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{F32, F32X4, I8, I16X8, I32, I32X4, I64};
+use cranelift_codegen::ir::types::{F32, F32X4, I8, I16, I32, I32X4, I64};
 use cranelift_codegen::ir::{
     AbiParam, Block, BlockArg, Endianness, InstBuilder, MemFlagsData, Type, Value,
     immediates::Ieee32,
@@ -20,8 +22,7 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, default_libcall_names};
-use mmh_ir::DType;
-use mmh_lower::kernel::{Instr, Kernel, Kind, Mode, PARAMETERS, PLACES, Pattern, Reg};
+use mmh_lower::kernel::{Element, Instr, Kernel, PARAMETERS, PLACES, Pattern, Reg};
 
 /// `fn(pointers, row strides, column strides, rows, columns, index)`: strides in bytes, one per operand; `index` holds
 /// the first row, the first column, the places of the outer loops, and from [`PLACES`] on the constants handed over.
@@ -338,18 +339,29 @@ impl<'a, 'f> Emitter<'a, 'f> {
     }
 
     /// One element: f32, i32, or a truth value as I8 0 or 1.
-    fn scalar_load(&mut self, dtype: DType, pointer: Value) -> Value {
+    fn scalar_load(&mut self, dtype: Element, pointer: Value) -> Value {
         let flags = MemFlagsData::trusted();
         match dtype {
-            DType::F32 => self.f.ins().load(F32, flags, pointer, 0),
-            DType::I32 => self.f.ins().load(I32, flags, pointer, 0),
-            DType::U8 => {
+            Element::F32 => self.f.ins().load(F32, flags, pointer, 0),
+            Element::I32 => self.f.ins().load(I32, flags, pointer, 0),
+            Element::U8 => {
                 let byte = self.f.ins().load(I8, flags, pointer, 0);
                 self.f.ins().uextend(I32, byte)
             }
-            DType::Bool => self.f.ins().load(I8, flags, pointer, 0),
+            Element::Bool => self.f.ins().load(I8, flags, pointer, 0),
+            Element::Bf16 => {
+                let half = self.f.ins().load(I16, flags, pointer, 0);
+                let word = self.f.ins().uextend(I32, half);
+                let bits = self.f.ins().ishl_imm_u(word, 16);
+                self.f.ins().bitcast(F32, little(), bits)
+            }
         }
     }
+}
+
+/// How vectors are read as others: the first lane lies lowest.
+fn little() -> MemFlagsData {
+    MemFlagsData::new().with_endianness(Endianness::Little)
 }
 
 /// One pass of the body over one vector or one element.
@@ -389,176 +401,6 @@ impl Body<'_, '_, '_, '_> {
                 values[store.value.0 as usize],
                 kernel.kind(store.value),
             );
-        }
-    }
-
-    fn address(&mut self, operand: usize, dtype: DType, pattern: Pattern) -> Value {
-        let pointer = self.row.pointers[operand];
-        let offset = match pattern {
-            Pattern::Unit => self.e.f.ins().imul_imm_s(self.column, dtype.bytes() as i64),
-            Pattern::Strided => self.e.f.ins().imul(self.column, self.steps[operand]),
-            Pattern::Splat => return pointer,
-        };
-        self.e.f.ins().iadd(pointer, offset)
-    }
-
-    fn load(&mut self, n: usize) -> Value {
-        let load = self.e.kernel.loads[n];
-        if let Some(value) = self.row.splats[n] {
-            return self.spread(load.dtype, value);
-        }
-        let address = self.address(n, load.dtype, load.pattern);
-        if !self.wide() {
-            return self.e.scalar_load(load.dtype, address);
-        }
-        let flags = MemFlagsData::trusted();
-        match (load.pattern, load.dtype) {
-            (Pattern::Unit, DType::F32) => self.e.f.ins().load(F32X4, flags, address, 0),
-            (Pattern::Unit, DType::I32) => self.e.f.ins().load(I32X4, flags, address, 0),
-            (Pattern::Unit, DType::U8) => self.four_bytes(address),
-            (Pattern::Unit, DType::Bool) => {
-                let bytes = self.four_bytes(address);
-                self.nonzero(bytes)
-            }
-            (Pattern::Strided | Pattern::Splat, dtype) => self.gather(n, dtype, address),
-        }
-    }
-
-    fn four_bytes(&mut self, address: Value) -> Value {
-        let word = self
-            .e
-            .f
-            .ins()
-            .load(I32, MemFlagsData::trusted(), address, 0);
-        let vector = self.e.f.ins().scalar_to_vector(I32X4, word);
-        let flags = MemFlagsData::new().with_endianness(Endianness::Little);
-        let bytes = self
-            .e
-            .f
-            .ins()
-            .bitcast(cranelift_codegen::ir::types::I8X16, flags, vector);
-        let halves = self.e.f.ins().uwiden_low(bytes);
-        debug_assert_eq!(self.e.f.func.dfg.value_type(halves), I16X8);
-        self.e.f.ins().uwiden_low(halves)
-    }
-
-    fn nonzero(&mut self, ints: Value) -> Value {
-        let zero = self.e.f.ins().iconst(I32, 0);
-        let zeros = self.e.f.ins().splat(I32X4, zero);
-        self.e.f.ins().icmp(IntCC::NotEqual, ints, zeros)
-    }
-
-    fn gather(&mut self, n: usize, dtype: DType, address: Value) -> Value {
-        let mut pointer = address;
-        let mut vector = None;
-        for lane in 0..4u8 {
-            let raw = self.e.scalar_load(dtype, pointer);
-            let element = if dtype == DType::Bool {
-                self.e.f.ins().uextend(I32, raw)
-            } else {
-                raw
-            };
-            vector = Some(match vector {
-                None => {
-                    let ty = if dtype == DType::F32 { F32X4 } else { I32X4 };
-                    self.e.f.ins().splat(ty, element)
-                }
-                Some(v) => self.e.f.ins().insertlane(v, element, lane),
-            });
-            pointer = self.e.f.ins().iadd(pointer, self.steps[n]);
-        }
-        let vector = vector.unwrap_or(address);
-        if dtype == DType::Bool {
-            self.nonzero(vector)
-        } else {
-            vector
-        }
-    }
-
-    /// A row's element for every lane.
-    fn spread(&mut self, dtype: DType, value: Value) -> Value {
-        if !self.wide() {
-            return value;
-        }
-        match dtype {
-            DType::F32 => self.e.f.ins().splat(F32X4, value),
-            DType::I32 | DType::U8 => self.e.f.ins().splat(I32X4, value),
-            DType::Bool => {
-                let word = self.e.f.ins().uextend(I32, value);
-                let words = self.e.f.ins().splat(I32X4, word);
-                self.nonzero(words)
-            }
-        }
-    }
-
-    fn store(
-        &mut self,
-        operand: usize,
-        store: &mmh_lower::kernel::Store,
-        value: Value,
-        kind: Kind,
-    ) {
-        let flags = MemFlagsData::trusted();
-        let address = self.address(operand, store.dtype, store.pattern);
-        if self.wide()
-            && (kind == Kind::Mask || store.pattern == Pattern::Strided || store.dtype == DType::U8)
-        {
-            return self.scatter(operand, store, value, kind, address);
-        }
-        let float = self.float();
-        let value = match store.mode {
-            Mode::Write => value,
-            Mode::Sum => {
-                let old = self.e.f.ins().load(float, flags, address, 0);
-                self.e.f.ins().fadd(old, value)
-            }
-            Mode::Max => {
-                let old = self.e.f.ins().load(float, flags, address, 0);
-                self.choose(FloatCC::GreaterThan, old, value)
-            }
-            Mode::Min => {
-                let old = self.e.f.ins().load(float, flags, address, 0);
-                self.choose(FloatCC::LessThan, old, value)
-            }
-        };
-        let value = if store.dtype == DType::U8 {
-            self.e.f.ins().ireduce(I8, value)
-        } else {
-            value
-        };
-        self.e.f.ins().store(flags, value, address, 0);
-    }
-
-    /// Lane by lane, for truth values and strided results.
-    fn scatter(
-        &mut self,
-        operand: usize,
-        store: &mmh_lower::kernel::Store,
-        value: Value,
-        kind: Kind,
-        address: Value,
-    ) {
-        let flags = MemFlagsData::trusted();
-        let mut pointer = address;
-        for lane in 0..4u8 {
-            let element = self.e.f.ins().extractlane(value, lane);
-            let element = if kind == Kind::Mask {
-                let bit = self.e.f.ins().band_imm_u(element, 1);
-                self.e.f.ins().ireduce(I8, bit)
-            } else if store.dtype == DType::U8 {
-                self.e.f.ins().ireduce(I8, element)
-            } else {
-                element
-            };
-            self.e.f.ins().store(flags, element, pointer, 0);
-            pointer = match store.pattern {
-                Pattern::Strided => self.e.f.ins().iadd(pointer, self.steps[operand]),
-                Pattern::Unit | Pattern::Splat => self
-                    .e
-                    .f
-                    .ins()
-                    .iadd_imm_s(pointer, store.dtype.bytes() as i64),
-            };
         }
     }
 

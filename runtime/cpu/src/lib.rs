@@ -7,7 +7,6 @@
 pub mod contract;
 mod dots;
 mod executor;
-mod finite;
 pub mod isa;
 mod jit;
 mod launch;
@@ -17,5 +16,6 @@ mod reduce;
 mod simd;
 mod steps;
 pub mod trace;
+mod widen;
 
 pub use executor::Cpu;

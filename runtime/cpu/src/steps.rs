@@ -10,6 +10,7 @@ use crate::contract::{
 };
 use crate::launch::{MOST, Memory, SERIAL, places};
 use crate::pool::Pool;
+use crate::widen::read;
 use mmh_ir::RandomKind;
 use mmh_ir::device::RunError;
 use mmh_lower::Part;
@@ -22,21 +23,6 @@ use mmh_numerics::random::{Key, Stream, below, normals, uniforms};
 use mmh_numerics::sample::bilinear;
 use std::sync::{Mutex, PoisonError};
 
-/// The elements behind an operand, from `offset` on and `reach` at most.
-fn read(memory: &Memory, buffer: BufferId, offset: usize, reach: usize) -> &[f32] {
-    let length = memory.elements[buffer.index()]
-        .saturating_sub(offset)
-        .min(reach);
-    // SAFETY: the buffer holds that many f32 elements, or a chunk of it does that the operand keeps to; no step writes what
-    // it reads.
-    unsafe {
-        std::slice::from_raw_parts(
-            memory.base[buffer.index()].cast::<f32>().add(offset),
-            length,
-        )
-    }
-}
-
 /// The elements behind a result.
 #[expect(
     clippy::mut_from_ref,
@@ -46,7 +32,7 @@ fn write(memory: &Memory, buffer: BufferId, offset: usize, reach: usize) -> &mut
     let length = memory.elements[buffer.index()]
         .saturating_sub(offset)
         .min(reach);
-    // SAFETY: as in `read`, and this step alone uses these elements now.
+    // SAFETY: the buffer holds that many f32 elements, or a chunk of it does that the result keeps to; this step alone uses these elements now.
     unsafe {
         std::slice::from_raw_parts_mut(
             memory.base[buffer.index()].cast::<f32>().add(offset),
@@ -81,7 +67,7 @@ fn stride(arg: &Arg, at: usize) -> usize {
 }
 
 /// Elements from the first to past the last that loops of these sizes reach.
-fn reach(sizes: impl Iterator<Item = usize>, strides: &[isize]) -> usize {
+pub(crate) fn reach(sizes: impl Iterator<Item = usize>, strides: &[isize]) -> usize {
     let spans = sizes
         .zip(strides)
         .map(|(n, s)| n.saturating_sub(1) * s.unsigned_abs());
@@ -119,8 +105,13 @@ pub(crate) fn contract(
             let sizes = step.batch[outer..].iter().copied().chain([rows, columns]);
             reach(sizes, &arg.strides[outer..])
         };
-        let operand = |arg: &Arg, rows: usize, columns: usize| Operand {
-            data: read(memory, arg.buffer, offset(arg), reach(arg, rows, columns)),
+        let floats = |arg: &Arg, rows: usize, columns: usize| {
+            let reach = reach(arg, rows, columns);
+            read(context.pool(), memory, arg.buffer, offset(arg), reach)
+        };
+        let (a, b) = (floats(&step.a, m, k), floats(&step.b, k, n));
+        let operand = |arg: &Arg, right: bool| Operand {
+            data: if right { &b } else { &a },
             row_stride: stride(arg, depth),
             column_stride: stride(arg, depth + 1),
             batch_strides: pick(&|i| stride(arg, i), 0),
@@ -133,8 +124,8 @@ pub(crate) fn contract(
         gemm(
             context,
             &sizes,
-            operand(&step.a, m, k),
-            operand(&step.b, k, n),
+            operand(&step.a, false),
+            operand(&step.b, true),
             output,
         )
         .map_err(failed)?;
@@ -173,8 +164,10 @@ pub(crate) fn conv(
     part: Part,
 ) -> Result<(), RunError> {
     let shape = geometry(step.batch / part.of, step.channels, &step.spatial);
+    let pool = context.pool();
+    let w = read(pool, memory, step.w.buffer, step.w.offset, usize::MAX);
     let weight = Weight {
-        data: read(memory, step.w.buffer, step.w.offset, usize::MAX),
+        data: &w,
         tap_stride: stride(&step.w, 0),
         in_stride: stride(&step.w, 1),
         out_stride: stride(&step.w, 2),
@@ -184,7 +177,7 @@ pub(crate) fn conv(
     convolution(
         context,
         &shape,
-        read(memory, step.x, x.start, x.len()),
+        &read(pool, memory, step.x, x.start, x.len()),
         weight,
         write(memory, step.y, y.start, y.len()),
     )
@@ -197,9 +190,16 @@ pub(crate) fn conv_weight(
     step: &ConvWeightStep,
 ) -> Result<(), RunError> {
     let shape = geometry(step.batch, step.channels, &step.spatial);
-    let all = |buffer| read(memory, buffer, 0, usize::MAX);
+    let all = |buffer| read(context.pool(), memory, buffer, 0, usize::MAX);
     let (x, g) = (all(step.x), all(step.g));
-    weight_gradient(context, &shape, x, g, write(memory, step.dw, 0, usize::MAX)).map_err(failed)
+    weight_gradient(
+        context,
+        &shape,
+        &x,
+        &g,
+        write(memory, step.dw, 0, usize::MAX),
+    )
+    .map_err(failed)
 }
 
 pub(crate) fn scatter(
@@ -209,7 +209,7 @@ pub(crate) fn scatter(
 ) -> Result<(), RunError> {
     let [positions, rows, width] = step.size;
     let index = &indices(memory, step.index)[..positions];
-    let g = read(memory, step.g, 0, usize::MAX);
+    let g = read(context.pool(), memory, step.g, 0, usize::MAX);
     scatter_rows(
         context,
         index,

@@ -44,7 +44,7 @@ fn kernel(dtypes: &[DType], build: impl FnOnce(&mut Recorder, &[Reg]) -> Reg) ->
     };
     kernel.stores.push(Store {
         value,
-        dtype,
+        dtype: dtype.into(),
         pattern: Pattern::Unit,
         mode: Mode::Write,
     });
@@ -305,7 +305,7 @@ fn operands(kernel: &Kernel) -> Vec<Vec<u32>> {
         .loads
         .iter()
         .enumerate()
-        .map(|(n, load)| of(n, load.dtype))
+        .map(|(n, load)| of(n, load.dtype.value()))
         .collect()
 }
 

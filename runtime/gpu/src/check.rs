@@ -149,7 +149,7 @@ pub(crate) fn map(core: &Core, kernel: &Kernel, rank: usize, what: &str) -> Resu
         .loads
         .iter()
         .enumerate()
-        .map(|(n, load)| source.operand(n, load.dtype, ELEMENTS))
+        .map(|(n, load)| source.operand(n, load.dtype.value(), ELEMENTS))
         .collect();
     map_over(core, kernel, rank, what, &operands)
 }
@@ -277,10 +277,10 @@ pub(crate) fn reduce(core: &Core, kernel: &Kernel, step: &ReduceStep) -> Result<
             .loads
             .iter()
             .enumerate()
-            .map(|(n, load)| match (round, load.dtype) {
+            .map(|(n, load)| match (round, load.dtype.value()) {
                 // What is rewritten where `x + 0` is taken for `x`.
                 (0, DType::F32) => vec![0x8000_0000; length],
-                _ => source.spread(round * 64 + n, load.dtype, length),
+                _ => source.spread(round * 64 + n, load.dtype.value(), length),
             })
             .collect();
         core.write(&tape, 0, &[0; 16]);
@@ -347,7 +347,7 @@ fn along(buffer: usize, axis: usize, depth: usize) -> Arg {
 /// A kernel of one instruction or function, over unit operands.
 pub(crate) fn load(dtype: DType) -> mmh_lower::kernel::Load {
     mmh_lower::kernel::Load {
-        dtype,
+        dtype: dtype.into(),
         pattern: Pattern::Unit,
     }
 }

@@ -10,7 +10,7 @@ pub(crate) fn registers(kernel: &Kernel, loads: &[u32], place: &dyn Fn(u8) -> u3
     let mut values: Vec<u32> = Vec::with_capacity(kernel.body.len());
     for instr in &kernel.body {
         let value = match *instr {
-            Instr::Load(n) => match kernel.loads[usize::from(n)].dtype {
+            Instr::Load(n) => match kernel.loads[usize::from(n)].dtype.value() {
                 DType::Bool => u32::from(loads[usize::from(n)] != 0),
                 _ => loads[usize::from(n)],
             },

@@ -181,7 +181,7 @@ impl Loaded {
         program: &Program,
         _state: &[StateDecl],
     ) -> Result<Self, RunError> {
-        let schedule = mmh_lower::lower(program);
+        let schedule = mmh_lower::lower_to_words(program);
         let layout = placed(&schedule);
         turns(&schedule).map_err(RunError::Device)?;
         check::all(&core, &schedule, &layout.words).map_err(RunError::Device)?;
@@ -238,16 +238,16 @@ impl Loaded {
                     if let Some(slot) = slot {
                         self.held.insert(n as usize, slot.clone());
                     }
-                    slot.and_then(|t| words_of(t, buffer.dtype, buffer.elements))
+                    slot.and_then(|t| words_of(t, buffer.dtype.value(), buffer.elements))
                 }
                 Input::Column(n) => feed
                     .columns
                     .get(n as usize)
-                    .and_then(|t| words_of(t, buffer.dtype, buffer.elements)),
+                    .and_then(|t| words_of(t, buffer.dtype.value(), buffer.elements)),
                 Input::Statistic(n) => feed
                     .statistics
                     .get(n as usize)
-                    .and_then(|t| words_of(t, buffer.dtype, buffer.elements)),
+                    .and_then(|t| words_of(t, buffer.dtype.value(), buffer.elements)),
                 Input::Rows => feed
                     .rows
                     .get(..buffer.elements)

@@ -60,7 +60,7 @@ fn expression(kernel: &Kernel, instr: Instr, names: &Names<'_>) -> String {
     match instr {
         Instr::Load(n) => {
             let word = (names.operand)(usize::from(n));
-            match kernel.loads[usize::from(n)].dtype {
+            match kernel.loads[usize::from(n)].dtype.value() {
                 DType::F32 => format!("bitcast<f32>({word})"),
                 DType::I32 | DType::U8 => format!("bitcast<i32>({word})"),
                 DType::Bool => format!("({word} != 0u)"),

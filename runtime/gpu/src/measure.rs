@@ -4,8 +4,7 @@ use crate::builder::{Launch, Words};
 use crate::contract;
 use crate::core::{Core, Stretch};
 use crate::elementwise;
-use mmh_ir::DType;
-use mmh_lower::kernel::{Instr, Kernel, Load, Mode, Pattern, Reg, Store};
+use mmh_lower::kernel::{Element, Instr, Kernel, Load, Mode, Pattern, Reg, Store};
 use mmh_lower::schedule::{Absent, Arg, ContractStep, KernelId, MapStep, Step};
 use mmh_lower::view::BufferId;
 use std::time::Instant;
@@ -51,13 +50,13 @@ pub(crate) fn speed(core: &Core) -> Result<[f64; 2], String> {
     let product = product(core, SIDE)?;
     let kernel = Kernel {
         loads: vec![Load {
-            dtype: DType::F32,
+            dtype: Element::F32,
             pattern: Pattern::Unit,
         }],
         body: vec![Instr::Load(0)],
         stores: vec![Store {
             value: Reg(0),
-            dtype: DType::F32,
+            dtype: Element::F32,
             pattern: Pattern::Unit,
             mode: Mode::Write,
         }],

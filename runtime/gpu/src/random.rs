@@ -2,8 +2,8 @@
 
 use crate::builder::{Builder, Launch, Words};
 use crate::kernel::{self, Names};
-use mmh_ir::{DType, RandomKind};
-use mmh_lower::kernel::{Instr, Kernel, Load, Mode, Pattern, Recorder, Reg, Store};
+use mmh_ir::RandomKind;
+use mmh_lower::kernel::{Element, Instr, Kernel, Load, Mode, Pattern, Recorder, Reg, Store};
 use mmh_lower::schedule::RandomStep;
 use mmh_numerics::random::{normal_pair, uniform};
 use std::fmt::Write;
@@ -67,12 +67,12 @@ fn drawn(kind: RandomKind) -> Kernel {
         vec![uniform(&mut o, w0), uniform(&mut o, w1)]
     };
     let load = Load {
-        dtype: DType::I32,
+        dtype: Element::I32,
         pattern: Pattern::Unit,
     };
     let store = |value| Store {
         value,
-        dtype: DType::F32,
+        dtype: Element::F32,
         pattern: Pattern::Unit,
         mode: Mode::Write,
     };

@@ -5,8 +5,7 @@ use crate::builder::{Builder, Launch, THREADS, Words};
 use crate::elementwise::axis_of;
 use crate::kernel::{self, Names};
 use crate::rungs::Fault;
-use mmh_ir::DType;
-use mmh_lower::kernel::{Instr, Kernel, Load, Mode, Pattern, Reg, Store};
+use mmh_lower::kernel::{Element, Instr, Kernel, Load, Mode, Pattern, Reg, Store};
 use mmh_lower::schedule::{Arg, Loop, ReduceStep};
 use mmh_lower::view::BufferId;
 use mmh_numerics::reduce::{BLOCK, LANES};
@@ -72,13 +71,13 @@ fn rest_of(items: usize, mut length: usize) -> usize {
 fn identity() -> Kernel {
     Kernel {
         loads: vec![Load {
-            dtype: DType::F32,
+            dtype: Element::F32,
             pattern: Pattern::Strided,
         }],
         body: vec![Instr::Load(0)],
         stores: vec![Store {
             value: Reg(0),
-            dtype: DType::F32,
+            dtype: Element::F32,
             pattern: Pattern::Strided,
             mode: Mode::Write,
         }],

@@ -3,7 +3,7 @@
 use crate::contraction::{Form, classify};
 use crate::expand::price;
 use mmh_ir::plan::Program;
-use mmh_ir::{Axis, Graph, Op, Shape, ValueId};
+use mmh_ir::{Axis, Graph, MapOp, Node, Op, Shape, ValueId};
 
 /// Decisions about every value of a graph.
 pub(crate) struct Decisions {
@@ -15,6 +15,8 @@ pub(crate) struct Decisions {
     pub(crate) layout: Vec<Vec<Axis>>,
     /// How contractions are carried out.
     pub(crate) forms: Vec<Option<Form>>,
+    /// Rounded values that memory holds as bf16.
+    pub(crate) narrow: Vec<bool>,
 }
 
 /// Above this price, an expression with several users is computed once.
@@ -25,7 +27,7 @@ const MOST_LOADS: usize = 8;
 /// cheaper than reading them all again.
 const SHARED_LOADS: usize = 2;
 
-pub(crate) fn decide(program: &Program) -> Decisions {
+pub(crate) fn decide(program: &Program, narrow: bool) -> Decisions {
     let graph = &program.graph;
     let mut roots: Vec<ValueId> = program.updates.iter().map(|u| u.value).collect();
     roots.extend(
@@ -49,6 +51,7 @@ pub(crate) fn decide(program: &Program) -> Decisions {
     let live = live_through(graph, &roots, &forms);
     let mut decisions = Decisions {
         buffered: vec![false; live.len()],
+        narrow: vec![false; live.len()],
         layout: Vec::new(),
         forms,
         live,
@@ -57,6 +60,9 @@ pub(crate) fn decide(program: &Program) -> Decisions {
     let wanted = wanted_layouts(graph, &decisions);
     decisions.lay_out(graph, &wanted);
     decisions.share(graph);
+    if narrow {
+        decisions.narrow = decisions.narrowed(graph, &roots);
+    }
     decisions
 }
 
@@ -88,6 +94,16 @@ pub(crate) fn is_pointwise(op: &Op) -> bool {
         op,
         Op::Map(_) | Op::Constant(_) | Op::Integer(_) | Op::Position | Op::OneHot { .. }
     )
+}
+
+/// Whether a node rounds to bf16.
+fn is_rounding(node: &Node) -> bool {
+    matches!(node.op, Op::Map(MapOp::Bf16))
+}
+
+/// Whether a node's operand was fed, and lies in memory anyway.
+fn is_read(graph: &Graph, node: &Node) -> bool {
+    matches!(graph.node(node.inputs[0]).op, Op::Input(_))
 }
 
 /// Whether a node only shows another's elements.
@@ -191,13 +207,44 @@ impl Decisions {
                 |v: &&ValueId| graph.shape(**v).elements() >= graph.shape(value).elements();
             let full = loads[i].iter().filter(own_size).count();
             let shared = users[i] > 1 && (cost[i] > SHARED_PRICE || full > SHARED_LOADS);
-            if matches!(node.op, Op::Map(_)) && (repeated || shared || loads[i].len() > MOST_LOADS)
-            {
+            // What several read is kept in two bytes a number, not in the four of the sum that was rounded.
+            let kept = users[i] > 1 && is_rounding(node) && !is_read(graph, node);
+            let costly = repeated || shared || kept || loads[i].len() > MOST_LOADS;
+            if matches!(node.op, Op::Map(_)) && costly {
                 self.buffered[i] = true;
                 cost[i] = 0;
                 loads[i] = vec![value];
             }
         }
+    }
+
+    /// The roundings that every reader takes from memory as bf16. Handed out, looked at, looked up, sampled, scattered and searched
+    /// for the largest are words alone.
+    fn narrowed(&self, graph: &Graph, roots: &[ValueId]) -> Vec<bool> {
+        let mut wide = vec![false; graph.nodes.len()];
+        let mut mark = |mut value: ValueId| {
+            while is_view(&graph.node(value).op) {
+                value = graph.node(value).inputs[0];
+            }
+            wide[value.index()] = true;
+        };
+        roots.iter().for_each(|&root| mark(root));
+        for value in graph.values().filter(|v| self.live[v.index()]) {
+            let node = graph.node(value);
+            let words = match (&node.op, &self.forms[value.index()]) {
+                (_, Some(Form::Scatter { .. })) => true,
+                (Op::Gather { .. } | Op::Sample { .. } | Op::Window(_), _) => true,
+                (Op::Reduce { kind, .. }, _) => *kind == mmh_ir::ReduceKind::ArgMax,
+                _ => false,
+            };
+            if words {
+                operands(graph, &self.forms, value)
+                    .into_iter()
+                    .for_each(&mut mark);
+            }
+        }
+        let narrow = |v: ValueId| is_rounding(graph.node(v)) && !wide[v.index()];
+        graph.values().map(narrow).collect()
     }
 
     fn lay_out(&mut self, graph: &Graph, wanted: &[Option<Vec<Axis>>]) {

@@ -1,8 +1,8 @@
 //! Groups of pointwise roots, or of reductions, that become one kernel.
 
 use crate::expand::expand;
-use crate::kernel::{Instr, Kernel, Load, Mode, Pattern, Recorder, Reg, Store};
-use crate::schedule::{Arg, KernelId, Loop, MapStep, ReduceStep, Step};
+use crate::kernel::{Element, Instr, Kernel, Load, Mode, Pattern, Recorder, Reg, Store};
+use crate::schedule::{Arg, Buffer, KernelId, Loop, MapStep, ReduceStep, Step};
 use crate::view::{BufferId, View, merged};
 use mmh_ir::{Axis, DType, Graph, Op, ReduceKind, Shape, ValueId};
 use mmh_numerics::Ops;
@@ -22,7 +22,7 @@ struct Operand {
     buffer: BufferId,
     offset: usize,
     strides: Vec<isize>,
-    dtype: DType,
+    dtype: Element,
 }
 
 struct Root {
@@ -59,6 +59,14 @@ pub(crate) struct Group {
 pub(crate) struct Scene<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) views: &'a [Option<View>],
+    pub(crate) buffers: &'a [Buffer],
+}
+
+impl Scene<'_> {
+    /// The element type of the memory behind a view.
+    fn element(&self, view: &View) -> Element {
+        self.buffers[view.buffer.index()].dtype
+    }
 }
 
 const MOST_OPERANDS: usize = 20;
@@ -84,14 +92,8 @@ impl Group {
     }
 
     /// Adds `value`, stored through `to` (a view over the loop axes, or for a reduction over the kept ones).
-    pub(crate) fn add(
-        &mut self,
-        scene: &Scene<'_>,
-        value: ValueId,
-        member: ValueId,
-        to: &View,
-        dtype: DType,
-    ) {
+    pub(crate) fn add(&mut self, scene: &Scene<'_>, value: ValueId, member: ValueId, to: &View) {
+        let dtype = scene.element(to);
         let reg = self.expression(scene, value, &Vec::new());
         let strides = self.axes.axes().map(|a| to.stride(a)).collect();
         self.roots.push(Root {
@@ -107,8 +109,8 @@ impl Group {
     }
 
     /// Stores zeros through `to`.
-    pub(crate) fn add_zero(&mut self, to: &View, dtype: DType) {
-        let reg = if dtype == DType::F32 {
+    pub(crate) fn add_zero(&mut self, to: &View, dtype: Element) {
+        let reg = if dtype.value() == DType::F32 {
             self.recorder.f32(0.0)
         } else {
             self.recorder.i32(0)
@@ -146,7 +148,7 @@ impl Group {
         }
         let node = scene.graph.node(value);
         let reg = if let Some(view) = &scene.views[value.index()] {
-            self.load(view, node.ty.dtype, renames)
+            self.load(view, scene.element(view), renames)
         } else {
             match &node.op {
                 Op::Constant(literal) => self.recorder.f32(literal.0),
@@ -257,7 +259,7 @@ impl Group {
         place
     }
 
-    fn load(&mut self, view: &View, dtype: DType, renames: &Renames) -> Reg {
+    fn load(&mut self, view: &View, dtype: Element, renames: &Renames) -> Reg {
         let mut strides = vec![0isize; self.axes.rank()];
         let mut offset = view.offset;
         for lane in view.lanes.iter().filter(|l| l.size != 1) {

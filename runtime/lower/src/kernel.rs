@@ -37,11 +37,65 @@ pub enum Pattern {
     Strided,
 }
 
+/// The type of elements in memory.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Element {
+    /// f32.
+    F32,
+    /// i32.
+    I32,
+    /// A byte.
+    U8,
+    /// A truth value, in a byte.
+    Bool,
+    /// The upper half of an f32 whose lower half is zero. What is stored so is rounded before: whether it is cannot be seen.
+    Bf16,
+}
+
+impl Element {
+    /// Bytes of one element.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Bf16 => 2,
+            other => other.value().bytes(),
+        }
+    }
+
+    /// The name in text forms.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bf16 => "bf16",
+            other => other.value().name(),
+        }
+    }
+
+    /// The type of the values, once they are read.
+    pub fn value(self) -> DType {
+        match self {
+            Self::F32 | Self::Bf16 => DType::F32,
+            Self::I32 => DType::I32,
+            Self::U8 => DType::U8,
+            Self::Bool => DType::Bool,
+        }
+    }
+}
+
+impl From<DType> for Element {
+    fn from(dtype: DType) -> Self {
+        match dtype {
+            DType::F32 => Self::F32,
+            DType::I32 => Self::I32,
+            DType::U8 => Self::U8,
+            DType::Bool => Self::Bool,
+        }
+    }
+}
+
 /// An operand that is read.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Load {
     /// Element type in memory. U8 and Bool arrive as integers 0–255 and truth values.
-    pub dtype: DType,
+    pub dtype: Element,
     /// Movement along the inner loop.
     pub pattern: Pattern,
 }
@@ -64,8 +118,8 @@ pub enum Mode {
 pub struct Store {
     /// The value.
     pub value: Reg,
-    /// Element type in memory: F32, I32 or Bool.
-    pub dtype: DType,
+    /// Element type in memory: F32, I32, Bool, or Bf16 for what is rounded.
+    pub dtype: Element,
     /// Movement along the inner loop: Unit or Strided.
     pub pattern: Pattern,
     /// What happens to memory.
@@ -152,9 +206,9 @@ impl Kernel {
     pub fn kind(&self, reg: Reg) -> Kind {
         match self.body[reg.0 as usize] {
             Instr::Load(n) => match self.loads[n as usize].dtype {
-                DType::F32 => Kind::Float,
-                DType::I32 | DType::U8 => Kind::Int,
-                DType::Bool => Kind::Mask,
+                Element::F32 | Element::Bf16 => Kind::Float,
+                Element::I32 | Element::U8 => Kind::Int,
+                Element::Bool => Kind::Mask,
             },
             Instr::F32(_)
             | Instr::Param(_)

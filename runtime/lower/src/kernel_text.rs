@@ -1,7 +1,8 @@
 //! The text form of kernels, read back. What `Display` writes, [`Kernel::read`] takes; equal kernels have equal texts.
 
-use crate::kernel::{Instr, Kernel, Kind, Load, Mode, PARAMETERS, PLACES, Pattern, Reg, Store};
-use mmh_ir::DType;
+use crate::kernel::{
+    Element, Instr, Kernel, Kind, Load, Mode, PARAMETERS, PLACES, Pattern, Reg, Store,
+};
 
 impl Kernel {
     /// Reads one kernel; the message names the line that is wrong.
@@ -90,9 +91,9 @@ impl Kernel {
 
     fn check_store(&self, store: &Store) -> Result<(), String> {
         let kind = match store.dtype {
-            DType::F32 => Kind::Float,
-            DType::I32 | DType::U8 => Kind::Int,
-            DType::Bool => Kind::Mask,
+            Element::F32 | Element::Bf16 => Kind::Float,
+            Element::I32 | Element::U8 => Kind::Int,
+            Element::Bool => Kind::Mask,
         };
         if self.kind(store.value) != kind {
             return Err("stores a value of another kind".to_string());
@@ -100,7 +101,7 @@ impl Kernel {
         if store.pattern == Pattern::Splat {
             return Err("stores every element in one place".to_string());
         }
-        if store.mode != Mode::Write && store.dtype != DType::F32 {
+        if store.mode != Mode::Write && store.dtype != Element::F32 {
             return Err("folds what is no f32".to_string());
         }
         Ok(())
@@ -219,8 +220,14 @@ fn read_float(text: &str) -> Result<u32, String> {
     bits.ok_or_else(|| format!("is no f32: `{text}`"))
 }
 
-fn read_dtype(text: &str) -> Result<DType, String> {
-    let all = [DType::F32, DType::I32, DType::U8, DType::Bool];
+fn read_dtype(text: &str) -> Result<Element, String> {
+    let all = [
+        Element::F32,
+        Element::I32,
+        Element::U8,
+        Element::Bool,
+        Element::Bf16,
+    ];
     let found = all.into_iter().find(|d| d.name() == text);
     found.ok_or_else(|| format!("has no element type `{text}`"))
 }
@@ -322,7 +329,13 @@ mod tests {
     fn kernel(draw: &mut Draw) -> Kernel {
         let patterns = [Pattern::Unit, Pattern::Splat, Pattern::Strided];
         let mut kernel = Kernel::default();
-        for dtype in [DType::F32, DType::I32, DType::U8, DType::Bool] {
+        for dtype in [
+            Element::F32,
+            Element::I32,
+            Element::U8,
+            Element::Bool,
+            Element::Bf16,
+        ] {
             let pattern = patterns[draw.below(3)];
             kernel.loads.push(Load { dtype, pattern });
         }
@@ -331,14 +344,15 @@ mod tests {
             kernel.body.extend(next);
         }
         for (kind, dtype) in [
-            (Kind::Float, DType::F32),
-            (Kind::Int, DType::I32),
-            (Kind::Mask, DType::Bool),
+            (Kind::Float, Element::F32),
+            (Kind::Int, Element::I32),
+            (Kind::Mask, Element::Bool),
+            (Kind::Float, Element::Bf16),
         ] {
             let Some(value) = of_kind(&kernel, draw, kind) else {
                 continue;
             };
-            let mode = if kind == Kind::Float {
+            let mode = if dtype == Element::F32 {
                 [Mode::Write, Mode::Sum, Mode::Max, Mode::Min][draw.below(4)]
             } else {
                 Mode::Write

@@ -25,7 +25,7 @@ mod text;
 pub mod view;
 
 pub use bands::{Band, Slicing};
-pub use lowering::lower;
+pub use lowering::{lower, lower_to_words};
 pub use schedule::Schedule;
 pub use slices::Part;
 pub use text::step_text;

@@ -3,7 +3,7 @@
 use crate::causal::Masks;
 use crate::decide::{Decisions, complete, decide, is_pointwise, operands};
 use crate::group::{Fate, Group, Scene};
-use crate::kernel::Kernel;
+use crate::kernel::{Element, Kernel};
 use crate::memory;
 use crate::schedule::{Arg, Buffer, Home, KernelId, Output, RandomStep, Schedule, Step};
 use crate::view::{BufferId, View};
@@ -13,9 +13,17 @@ use std::collections::BTreeMap;
 
 /// The schedule of a program.
 pub fn lower(program: &Program) -> Schedule {
-    Lowering::new(program, true)
-        .run()
-        .unwrap_or_else(|Hazard| Lowering::new(program, false).run().unwrap_or_default())
+    lower_with(program, true)
+}
+
+/// The schedule of a program for a device whose memory holds words: nothing is stored as bf16.
+pub fn lower_to_words(program: &Program) -> Schedule {
+    lower_with(program, false)
+}
+
+fn lower_with(program: &Program, narrow: bool) -> Schedule {
+    let run = |in_place| Lowering::new(program, in_place, narrow).run();
+    run(true).unwrap_or_else(|Hazard| run(false).unwrap_or_default())
 }
 
 /// A state slot would be read after it was overwritten in place.
@@ -50,10 +58,10 @@ pub(crate) struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    fn new(program: &'a Program, in_place: bool) -> Self {
+    fn new(program: &'a Program, in_place: bool, narrow: bool) -> Self {
         let graph = &program.graph;
         let count = graph.nodes.len();
-        let decisions = decide(program);
+        let decisions = decide(program, narrow);
         Self {
             program,
             graph,
@@ -224,7 +232,7 @@ impl<'a> Lowering<'a> {
             return *buffer;
         }
         let buffer = self.push_buffer(Buffer {
-            dtype,
+            dtype: dtype.into(),
             elements,
             home: Home::Input(input),
         });
@@ -240,12 +248,22 @@ impl<'a> Lowering<'a> {
     /// New memory for `value`, axes in `order`.
     pub(crate) fn fresh(&mut self, value: ValueId, order: &[Axis]) -> View {
         let ty = self.graph.ty(value).clone();
+        let dtype = if self.decisions.narrow[value.index()] {
+            Element::Bf16
+        } else {
+            ty.dtype.into()
+        };
         let buffer = self.push_buffer(Buffer {
-            dtype: ty.dtype,
+            dtype,
             elements: ty.shape.elements(),
             home: Home::Arena(0),
         });
         View::dense(buffer, &ty.shape, &complete(order, &ty.shape))
+    }
+
+    /// The element type of the memory behind a view.
+    pub(crate) fn element(&self, view: &View) -> Element {
+        self.schedule.buffers[view.buffer.index()].dtype
     }
 
     pub(crate) fn push(&mut self, step: Step) {
@@ -347,9 +365,10 @@ impl<'a> Lowering<'a> {
             let scene = Scene {
                 graph: self.graph,
                 views: &self.views,
+                buffers: &self.schedule.buffers,
             };
             if let Some(group) = &mut self.groups[number] {
-                group.add(&scene, expression, member, to, self.graph.ty(member).dtype);
+                group.add(&scene, expression, member, to);
             }
             self.outputs[number].push(to.buffer);
         }
@@ -492,11 +511,11 @@ impl<'a> Lowering<'a> {
             &Scene {
                 graph: self.graph,
                 views: &self.views,
+                buffers: &self.schedule.buffers,
             },
             value,
             value,
             to,
-            self.graph.ty(value).dtype,
         );
         self.groups.push(Some(group));
         self.outputs.push(vec![to.buffer]);

@@ -267,7 +267,7 @@ impl Lowering<'_> {
                         .collect(),
                 ),
             );
-            group.add_zero(&to, node.ty.dtype);
+            group.add_zero(&to, self.element(&to));
             self.groups.push(Some(group));
             self.outputs.push(vec![to.buffer]);
             self.items.push(Item::Group(self.groups.len() - 1));

@@ -2,7 +2,7 @@
 //!
 //! A schedule is outside every hash. Any executor that carries out its steps gives the bits of the graph it came from.
 
-use crate::kernel::{Kernel, Mode};
+use crate::kernel::{Element, Kernel, Mode};
 use crate::view::{BufferId, View};
 use mmh_ir::{Axis, DType, Input, RandomKind};
 
@@ -23,7 +23,7 @@ pub enum Home {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Buffer {
     /// Element type.
-    pub dtype: DType,
+    pub dtype: Element,
     /// Number of elements.
     pub elements: usize,
     /// Where it lives.

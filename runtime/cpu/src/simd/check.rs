@@ -334,16 +334,36 @@ unsafe fn memory<L: Lanes>() -> Option<&'static str> {
     const STEP: usize = 3;
     const ROOM: usize = MOST_LANES * STEP + 1;
     let words: [u32; ROOM] = std::array::from_fn(|n| 0x3f80_0000 + n as u32 * 77);
+    let halves: [u16; ROOM] = std::array::from_fn(|n| 0x3f80 + n as u16 * 3);
     let bytes: [u8; ROOM] = std::array::from_fn(|n| (n * 37 + 131) as u8);
     for count in 1..=L::LANES {
         let full = count == L::LANES;
         let (mut near, mut far) = ([7u32; ROOM], [7u32; ROOM]);
         let (mut near_bytes, mut far_bytes) = ([7u8; ROOM], [7u8; ROOM]);
+        let (mut near_halves, mut far_halves) = ([7u16; ROOM], [7u16; ROOM]);
         // SAFETY: the caller's contract; the arrays hold all strided elements.
         unsafe {
             let (from, to) = (words.as_ptr().cast::<u8>(), near.as_mut_ptr().cast::<u8>());
             let (from_bytes, far_to) = (bytes.as_ptr(), far.as_mut_ptr().cast::<u8>());
             let step = STEP as isize;
+            let from_halves = halves.as_ptr().cast::<u8>();
+            let near_to = near_halves.as_mut_ptr().cast::<u8>();
+            let far_halves_to = far_halves.as_mut_ptr().cast::<u8>();
+            if full {
+                let (v, w) = (
+                    L::gather_bf16::<true>(from_halves, 2 * step, count),
+                    L::load_bf16::<true>(from_halves, count),
+                );
+                L::store_bf16::<true>(near_to, v, count);
+                L::scatter_bf16::<true>(far_halves_to, 2 * step, w, count);
+            } else {
+                let (v, w) = (
+                    L::gather_bf16::<false>(from_halves, 2 * step, count),
+                    L::load_bf16::<false>(from_halves, count),
+                );
+                L::store_bf16::<false>(near_to, v, count);
+                L::scatter_bf16::<false>(far_halves_to, 2 * step, w, count);
+            }
             if full {
                 L::store::<true>(to, L::gather::<true>(from, 4 * step, count), count);
                 L::scatter::<true>(far_to, 4 * step, L::load::<true>(from, count), count);
@@ -386,6 +406,11 @@ unsafe fn memory<L: Lanes>() -> Option<&'static str> {
                 || far_bytes[n] != if spread { bytes[n / STEP] } else { 7 }
             {
                 return Some("memory of bytes");
+            }
+            if near_halves[n] != if taken { halves[n * STEP] } else { 7 }
+                || far_halves[n] != if spread { halves[n / STEP] } else { 7 }
+            {
+                return Some("memory of bf16");
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Kernels element by element: the definition that compiled kernels are held to.
 
-use mmh_ir::DType;
-use mmh_lower::kernel::{Instr, Kernel, Mode, PLACES, Reg};
+use mmh_lower::kernel::{Element, Instr, Kernel, Mode, PLACES, Reg};
 use mmh_numerics::{Ops, Scalar};
 
 /// One scalar of any kind, by its bits; truth values are 0 and 1.
@@ -56,32 +55,34 @@ pub(crate) unsafe fn evaluate(
 
 /// # Safety
 /// `from` must be valid for an element.
-unsafe fn load(dtype: DType, from: *const u8) -> Bits {
+unsafe fn load(dtype: Element, from: *const u8) -> Bits {
     // SAFETY: the caller's contract.
     unsafe {
         match dtype {
-            DType::F32 | DType::I32 => from.cast::<u32>().read_unaligned(),
-            DType::U8 => from.read().into(),
-            DType::Bool => u32::from(from.read() != 0),
+            Element::F32 | Element::I32 => from.cast::<u32>().read_unaligned(),
+            Element::U8 => from.read().into(),
+            Element::Bool => u32::from(from.read() != 0),
+            Element::Bf16 => u32::from(from.cast::<u16>().read_unaligned()) << 16,
         }
     }
 }
 
 /// # Safety
 /// `to` must be valid for an element.
-unsafe fn write(dtype: DType, to: *mut u8, value: Bits) {
+unsafe fn write(dtype: Element, to: *mut u8, value: Bits) {
     // SAFETY: the caller's contract.
     unsafe {
         match dtype {
-            DType::F32 | DType::I32 => to.cast::<u32>().write_unaligned(value),
-            DType::U8 | DType::Bool => to.write(value as u8),
+            Element::F32 | Element::I32 => to.cast::<u32>().write_unaligned(value),
+            Element::U8 | Element::Bool => to.write(value as u8),
+            Element::Bf16 => to.cast::<u16>().write_unaligned((value >> 16) as u16),
         }
     }
 }
 
 /// # Safety
 /// `to` must be valid for an element.
-unsafe fn folded(mode: Mode, dtype: DType, to: *const u8, value: Bits) -> Bits {
+unsafe fn folded(mode: Mode, dtype: Element, to: *const u8, value: Bits) -> Bits {
     if mode == Mode::Write {
         return value;
     }

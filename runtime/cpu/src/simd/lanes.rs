@@ -131,6 +131,61 @@ pub(crate) trait Lanes: Copy {
         }
     }
 
+    /// bf16 one behind another.
+    #[inline(always)]
+    unsafe fn load_bf16<const FULL: bool>(from: *const u8, count: usize) -> Self::F {
+        // SAFETY: the caller vouches for the elements.
+        unsafe { Self::gather_bf16::<FULL>(from, 2, count) }
+    }
+
+    /// The upper half of every lane, one behind another.
+    #[inline(always)]
+    unsafe fn store_bf16<const FULL: bool>(to: *mut u8, value: Self::F, count: usize) {
+        // SAFETY: the caller vouches for the elements.
+        unsafe { Self::scatter_bf16::<FULL>(to, 2, value, count) }
+    }
+
+    /// bf16 `step` bytes apart.
+    #[inline(always)]
+    unsafe fn gather_bf16<const FULL: bool>(from: *const u8, step: isize, count: usize) -> Self::F {
+        let mut lanes = [0u32; MOST_LANES];
+        let count = if FULL { Self::LANES } else { count };
+        for (n, lane) in lanes.iter_mut().enumerate().take(count) {
+            // SAFETY: the caller vouches for the elements.
+            let half = unsafe {
+                from.offset(n as isize * step)
+                    .cast::<u16>()
+                    .read_unaligned()
+            };
+            *lane = u32::from(half) << 16;
+        }
+        // SAFETY: the array holds a vector.
+        unsafe { Self::load::<true>(lanes.as_ptr().cast(), Self::LANES) }
+    }
+
+    /// The mirror of `gather_bf16`.
+    #[inline(always)]
+    unsafe fn scatter_bf16<const FULL: bool>(
+        to: *mut u8,
+        step: isize,
+        value: Self::F,
+        count: usize,
+    ) {
+        let mut lanes = [0u32; MOST_LANES];
+        // SAFETY: the array holds a vector.
+        unsafe { Self::store::<true>(lanes.as_mut_ptr().cast(), value, Self::LANES) }
+        let count = if FULL { Self::LANES } else { count };
+        for (n, lane) in lanes.iter().enumerate().take(count) {
+            let half = (lane >> 16) as u16;
+            // SAFETY: the caller vouches for the elements.
+            unsafe {
+                to.offset(n as isize * step)
+                    .cast::<u16>()
+                    .write_unaligned(half)
+            }
+        }
+    }
+
     /// Truth values of integers: which are not 0.
     #[inline(always)]
     unsafe fn nonzero(a: Self::I) -> Self::M {

@@ -4,8 +4,7 @@ use super::evaluate::evaluate;
 use super::{check, find, generated};
 use crate::isa::Isa;
 use crate::jit::{Code, Entry, Jit};
-use mmh_ir::DType;
-use mmh_lower::kernel::{Kernel, Mode, PARAMETERS, PLACES, Pattern};
+use mmh_lower::kernel::{Element, Kernel, Mode, PARAMETERS, PLACES, Pattern};
 
 #[test]
 fn every_operation_is_sound_on_every_instruction_set_of_this_machine() {
@@ -38,7 +37,7 @@ impl Draw {
     }
 
     /// An element: mostly ordinary numbers, sometimes a trap, sometimes any bits.
-    fn element(&mut self, dtype: DType) -> u32 {
+    fn element(&mut self, dtype: Element) -> u32 {
         const TRAPS: [u32; 12] = [
             0,
             0x8000_0000,
@@ -54,9 +53,9 @@ impl Draw {
             0x7f7f_ffff,
         ];
         match (dtype, self.next() % 16) {
-            (DType::Bool, _) => self.next() & 1,
-            (DType::U8, _) => self.next() & 255,
-            (DType::I32, 2..) => self.next() % 64,
+            (Element::Bool, _) => self.next() & 1,
+            (Element::U8, _) => self.next() & 255,
+            (Element::I32, 2..) => self.next() % 64,
             (_, 0) => TRAPS[self.next() as usize % TRAPS.len()],
             (_, 1) => self.next(),
             _ => {
@@ -81,7 +80,7 @@ const ROOM: usize = 64;
 
 fn operand(
     draw: &mut Draw,
-    dtype: DType,
+    dtype: Element,
     pattern: Pattern,
     rows: usize,
     columns: usize,
@@ -149,7 +148,7 @@ fn run(lowering: Lowering<'_>, operands: &[Operand]) -> Vec<Vec<u8>> {
 fn faced(kernel: &Kernel, mut memory: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let stores = kernel.stores.iter().map(|s| s.dtype);
     for (dtype, bytes) in stores.zip(&mut memory[kernel.loads.len()..]) {
-        if dtype != DType::F32 {
+        if dtype != Element::F32 {
             continue;
         }
         for word in bytes.chunks_exact_mut(4) {

@@ -132,6 +132,34 @@ impl Lanes for Avx2 {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, if FULL { 8 } else { count });
         }
     }
+
+    #[inline(always)]
+    unsafe fn load_bf16<const FULL: bool>(from: *const u8, count: usize) -> __m256 {
+        let mut halves = [0u16; 8];
+        // SAFETY: the caller vouches for the elements, 8 or fewer.
+        unsafe {
+            let bytes = if FULL { 16 } else { 2 * count };
+            std::ptr::copy_nonoverlapping(from, halves.as_mut_ptr().cast(), bytes);
+            let words = _mm256_cvtepu16_epi32(_mm_loadu_si128(halves.as_ptr().cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(words))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16<const FULL: bool>(to: *mut u8, value: __m256, count: usize) {
+        let mut halves = [0u16; 8];
+        // SAFETY: the caller vouches for the elements, 8 or fewer.
+        unsafe {
+            let words = _mm256_srli_epi32::<16>(_mm256_castps_si256(value));
+            let (low, high) = (
+                _mm256_castsi256_si128(words),
+                _mm256_extracti128_si256::<1>(words),
+            );
+            _mm_storeu_si128(halves.as_mut_ptr().cast(), _mm_packus_epi32(low, high));
+            let bytes = if FULL { 16 } else { 2 * count };
+            std::ptr::copy_nonoverlapping(halves.as_ptr().cast(), to, bytes);
+        }
+    }
 }
 
 impl Lanes for Avx512 {
@@ -227,6 +255,30 @@ impl Lanes for Avx512 {
         unsafe {
             _mm_storeu_si128(bytes.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(value));
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, if FULL { 16 } else { count });
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16<const FULL: bool>(from: *const u8, count: usize) -> __m512 {
+        let mut halves = [0u16; 16];
+        // SAFETY: the caller vouches for the elements, 16 or fewer.
+        unsafe {
+            let bytes = if FULL { 32 } else { 2 * count };
+            std::ptr::copy_nonoverlapping(from, halves.as_mut_ptr().cast(), bytes);
+            let words = _mm512_cvtepu16_epi32(_mm256_loadu_si256(halves.as_ptr().cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16<const FULL: bool>(to: *mut u8, value: __m512, count: usize) {
+        let mut halves = [0u16; 16];
+        // SAFETY: the caller vouches for the elements, 16 or fewer.
+        unsafe {
+            let words = _mm512_srli_epi32::<16>(_mm512_castps_si512(value));
+            _mm256_storeu_si256(halves.as_mut_ptr().cast(), _mm512_cvtepi32_epi16(words));
+            let bytes = if FULL { 32 } else { 2 * count };
+            std::ptr::copy_nonoverlapping(halves.as_ptr().cast(), to, bytes);
         }
     }
 }
