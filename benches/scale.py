@@ -6,7 +6,8 @@
     python benches/scale.py draw --out scale.json --into docs/scaling                      # SVG and the tables of docs/performance.md
 
 Data and recipes are made in --work (a temporary folder unless it is given; rows take 8 GB for 10 million). A second call
-adds to the file of results, so that the machine can be kept quiet in slices: `--points` and `--threads` choose some.
+adds to the file of results, so that the machine can be kept quiet in slices: `--points` and `--threads` choose some. What
+is measured twice counts as it was faster.
 """
 import argparse
 import json
@@ -150,16 +151,30 @@ def blocks_of(flops):
     return max(1, min(4000, round(0.2 / expected)))
 
 
+def faster(found, old):
+    """What else ran on the machine only adds: of two measurements the faster counts, of each program."""
+    kept = {**old, **found}
+    if "ms" in old and old["ms"] < kept["ms"]:
+        kept |= {key: old[key] for key in found if key in old}
+    if "torch_ms" in old:
+        kept["torch_ms"] = min(old["torch_ms"], kept["torch_ms"])
+    return kept
+
+
+def facts(axis, point, threads):
+    shape = Shape(axis, point)
+    return {"axis": axis, "point": point, "threads": threads, "parameters": shape.parameters(), "flops": shape.flops()}
+
+
 def measure(axis, point, threads, folder):
     shape = Shape(axis, point)
-    found = {"axis": axis, "point": point, "threads": threads, "parameters": shape.parameters(), "flops": shape.flops(),
-             "batch": shape.batch}
+    found = facts(axis, point, threads)
     path = folder / f"{axis}-{point}.mmh"
     bench = [BIN / "mmh-bench", "--recipe", path, "--threads", str(threads), "--block"]
     if axis != "rows":
         pictures(folder)
         path.write_text(recipe(shape, "pictures", 100))
-        out, _, peak = run(bench + [str(blocks_of(shape.flops())), "--blocks", "5"])
+        out, _, _ = run(bench + [str(blocks_of(shape.flops())), "--blocks", "5"])
     else:
         name = table(folder, point)
         path.write_text(recipe(shape, name, 100))
@@ -171,11 +186,11 @@ def measure(axis, point, threads, folder):
         _, again, _ = run([BIN / "mmhc", "check", path, "--data-memory", "0"], packed)
         size = (folder / name).stat().st_size
         found |= {"bytes": size, "pack_seconds": check, "open_seconds": again, "pack_mib": check_peak}
-        out, _, peak = run(bench + [str(max(1, min(400, point // shape.batch))), "--blocks", "5", "--streamed", str(cache)])
+        out, _, _ = run(bench + [str(max(1, min(400, point // shape.batch))), "--blocks", "5", "--streamed", str(cache)])
     line = json.loads(out.strip().splitlines()[-1])
     ms = line["ms_per_step"]
     rows = min(shape.batch, point) if axis == "rows" else shape.batch
-    return found | {"ms": ms, "rows_per_second": rows / ms * 1e3, "mib": peak, "start_seconds": line["import_s"]}
+    return found | {"ms": ms, "rows_per_second": rows / ms * 1e3, "mib": line["peak_rss_mib"], "start_seconds": line["import_s"]}
 
 
 def measure_torch(axis, point, threads):
@@ -342,10 +357,10 @@ def main():
                     same = lambda it: (it["axis"], it["point"], it["threads"]) == (axis, point, threads)
                     old = next((it for it in known if same(it)), None)
                     if asked.torch:
-                        found = (old or {}) | {"torch_ms": measure_torch(axis, point, threads)}
+                        found = (old or facts(axis, point, threads)) | {"torch_ms": measure_torch(axis, point, threads)}
                     else:
                         found = measure(axis, point, threads, folder)
-                        found |= {"torch_ms": old["torch_ms"]} if old and "torch_ms" in old else {}
+                    found = faster(found, old or {})
                     known = [it for it in known if not same(it)] + [found]
                     print(json.dumps(found), flush=True)
                     asked.out.write_text(json.dumps(known))

@@ -5,12 +5,14 @@
 )]
 
 mod band;
+mod together;
 
 use crate::contract::Context;
 use crate::dots::{are_dots, dots};
+use crate::finite::{first_not_finite, walk};
 use crate::isa::Isa;
 use crate::jit::{Jit, compile};
-use crate::launch::{MOST, Map, Memory, SERIAL};
+use crate::launch::{MOST, Map, Memory, run_together};
 use crate::memory::AlignedBuffer;
 use crate::pool::{FloatEnvironment, Pool};
 use crate::reduce::{Entries, Reduction, arg_max};
@@ -20,10 +22,9 @@ use mmh_ir::device::{Device, Executable, Feed, RunError, State, Tensor};
 use mmh_ir::plan::{Program, StateDecl};
 use mmh_ir::{DType, Input};
 use mmh_lower::schedule::{Home, KernelId, Output, Schedule, Step};
-use mmh_lower::{Band, Part, Slicing, View, lower};
+use mmh_lower::{Band, Part, Slicing, lower};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The processor, with a number of threads and an instruction set.
@@ -192,8 +193,9 @@ impl Cpu {
                 bytes: bytes.into(),
             },
             arena: AlignedBuffer::zeroed(schedule.arena.div_ceil(4)),
-            schedule,
+            together: together::independent(&schedule),
             bands,
+            schedule,
             _jit: jit,
             pool: Arc::clone(&self.pool),
             alone: Pool::new(1),
@@ -217,6 +219,8 @@ struct Loaded {
     schedule: Schedule,
     /// Steps that run slice by slice, in order.
     bands: Vec<Band>,
+    /// Steps that threads may take together, in order.
+    together: Vec<Range<usize>>,
     /// One for each step.
     ready: Vec<Ready>,
     /// Where buffers lie; looked up anew in every run.
@@ -263,7 +267,7 @@ impl Loaded {
         let context = self.context()?;
         let commit = self.schedule.commit;
         self.some_steps(&context, 0..commit, laps)?;
-        let guard = first_not_finite(&self.pool, &self.memory, &self.schedule.guards);
+        let guard = first_not_finite(&self.pool, self.isa, &self.memory, &self.schedule.guards);
         if let Some(laps) = laps {
             laps.step(None, "guards");
         }
@@ -291,6 +295,10 @@ impl Loaded {
                     laps.band(&self.schedule.steps, band, &times);
                 }
                 at = band.steps.end;
+            } else if let Some(run) = self.maps_at(at).filter(|_| laps.is_none()) {
+                let maps: Vec<&Map> = self.ready[run.clone()].iter().filter_map(map).collect();
+                run_together(&self.pool, &self.memory, &maps);
+                at = run.end;
             } else {
                 self.part(context, &self.memory, at, Part::WHOLE)?;
                 if let Some(laps) = laps {
@@ -300,6 +308,17 @@ impl Loaded {
             }
         }
         Ok(())
+    }
+
+    /// The independent steps that begin with this one, unless a band has some of them.
+    fn maps_at(&self, at: usize) -> Option<Range<usize>> {
+        let found = self
+            .together
+            .binary_search_by_key(&at, |run| run.start)
+            .ok()?;
+        let run = self.together.get(found)?.clone();
+        let meets = |band: &Band| band.steps.start < run.end && run.start < band.steps.end;
+        (!self.bands.iter().any(meets)).then_some(run)
     }
 
     /// Runs a part of a step.
@@ -374,6 +393,13 @@ impl Loaded {
     }
 }
 
+fn map(ready: &Ready) -> Option<&Map> {
+    match ready {
+        Ready::Map(map) => Some(map),
+        _ => None,
+    }
+}
+
 fn refused(why: impl std::fmt::Display) -> RunError {
     RunError::Device(why.to_string())
 }
@@ -430,78 +456,6 @@ fn pointer_mut(tensor: &mut Tensor, dtype: DType, elements: usize) -> Option<*mu
         Tensor::I32(v) => v.as_mut_ptr().cast(),
         Tensor::U8(v) | Tensor::Bool(v) => v.as_mut_ptr(),
     })
-}
-
-/// Calls `each` with the element offset of every element of a view, in logical order.
-fn walk(view: &View, mut each: impl FnMut(isize)) {
-    let mut place = vec![0usize; view.lanes.len()];
-    for _ in 0..view.elements() {
-        each(
-            place
-                .iter()
-                .zip(&view.lanes)
-                .map(|(p, l)| *p as isize * l.stride)
-                .sum(),
-        );
-        for (at, lane) in view.lanes.iter().enumerate().rev() {
-            place[at] += 1;
-            if place[at] < lane.size {
-                break;
-            }
-            place[at] = 0;
-        }
-    }
-}
-
-/// The first guard that holds a NaN or infinity. Large ones are looked through by all threads, each where it wrote.
-fn first_not_finite(pool: &Pool, memory: &Memory, guards: &[View]) -> Option<usize> {
-    let first = AtomicUsize::new(usize::MAX);
-    let large = |view: &View| view.elements() >= SERIAL;
-    let tasks = if guards.iter().any(large) {
-        pool.threads()
-    } else {
-        1
-    };
-    pool.run(tasks, &|task| {
-        for (guard, view) in guards.iter().enumerate() {
-            let part = if large(view) {
-                let share = view.elements().div_ceil(tasks).next_multiple_of(16);
-                task * share..(task + 1) * share
-            } else {
-                0..if task == 0 { view.elements() } else { 0 }
-            };
-            if !is_finite(memory, view, part) {
-                first.fetch_min(guard, Ordering::Relaxed);
-            }
-        }
-    });
-    Some(first.into_inner()).filter(|&guard| guard != usize::MAX)
-}
-
-/// Whether the elements of `part`, counted through the view, are finite.
-fn is_finite(memory: &Memory, view: &View, part: Range<usize>) -> bool {
-    let base = memory.base[view.buffer.index()].cast::<f32>();
-    let elements = memory.elements[view.buffer.index()];
-    if view.elements() == elements && view.offset == 0 {
-        // SAFETY: the whole buffer, of f32 elements.
-        let all = unsafe { std::slice::from_raw_parts(base, elements) };
-        let part = part.start.min(elements)..part.end.min(elements);
-        return all[part].chunks(1024).all(|c| {
-            c.iter().fold(0u32, |seen, x| {
-                seen | u32::from(x.to_bits() & 0x7f80_0000 == 0x7f80_0000)
-            }) == 0
-        });
-    }
-    let (mut finite, mut number) = (true, 0);
-    walk(view, |at| {
-        if part.contains(&number) {
-            // SAFETY: a view addresses elements of its buffer only.
-            finite &=
-                unsafe { base.wrapping_add(view.offset).wrapping_offset(at).read() }.is_finite();
-        }
-        number += 1;
-    });
-    finite
 }
 
 fn collect(memory: &Memory, output: &Output) -> Tensor {

@@ -144,6 +144,37 @@ pub(crate) struct Map {
     columns: usize,
 }
 
+/// How a step is cut for threads: the rows and the columns of a task.
+struct Share {
+    tasks: usize,
+    rows: usize,
+    columns: usize,
+}
+
+/// Runs steps that have nothing to do with each other, such as the updates of all parameters, as one job of all threads.
+pub(crate) fn run_together(pool: &Pool, memory: &Memory, maps: &[&Map]) {
+    let threads = pool.threads();
+    let shares: Vec<Share> = maps.iter().map(|map| map.share(threads)).collect();
+    let tasks = if shares.iter().any(|share| share.tasks > 1) {
+        threads
+    } else {
+        1
+    };
+    pool.run(tasks, &|task| {
+        for (number, (map, share)) in maps.iter().zip(&shares).enumerate() {
+            // Small ones go round.
+            let own = if share.tasks == 1 {
+                (number % tasks == task).then_some(0)
+            } else {
+                (task < share.tasks).then_some(task)
+            };
+            if let Some(own) = own {
+                map.task(&map.bases(memory), share, own);
+            }
+        }
+    });
+}
+
 /// First elements of a step's operands in this run.
 struct Bases([*mut u8; MOST]);
 
@@ -188,43 +219,66 @@ impl Map {
 
     /// Runs a part of it, on all threads where that pays.
     pub(crate) fn run(&self, pool: &Pool, memory: &Memory, part: Part) {
-        let all_rows: usize = self.outer.iter().product::<usize>() * self.rows;
-        if all_rows * self.columns == 0 {
-            return;
+        if part.is_whole() {
+            let share = self.share(pool.threads());
+            let bases = self.bases(memory);
+            return pool.run(share.tasks, &|task| self.task(&bases, &share, task));
         }
+        let all_rows = self.all_rows();
+        let (rows, columns) = if all_rows > 1 {
+            (part.range(all_rows), 0..self.columns)
+        } else {
+            (0..all_rows, part.range(self.columns))
+        };
+        self.span(self.bases(memory).get(), rows, columns);
+    }
+
+    fn all_rows(&self) -> usize {
+        self.outer.iter().product::<usize>() * self.rows
+    }
+
+    fn bases(&self, memory: &Memory) -> Bases {
         let mut bases = Bases([std::ptr::null_mut(); MOST]);
         for (base, (buffer, start)) in bases.0.iter_mut().zip(&self.starts) {
             *base = memory.base[*buffer].wrapping_add(*start);
         }
-        if !part.is_whole() {
-            let (rows, columns) = if all_rows > 1 {
-                (part.range(all_rows), 0..self.columns)
-            } else {
-                (0..all_rows, part.range(self.columns))
-            };
-            return self.span(bases.get(), rows, columns);
-        }
-        let (columns, elements) = (self.columns, all_rows * self.columns);
+        bases
+    }
+
+    /// How the work is shared by so many threads.
+    fn share(&self, threads: usize) -> Share {
+        let (rows, columns) = (self.all_rows(), self.columns);
+        let elements = rows * columns;
         let tasks = if elements < SERIAL {
             1
         } else {
-            pool.threads().min(elements / (SERIAL / 2)).max(1)
+            threads.min(elements / (SERIAL / 2)).max(1)
         };
-        if tasks == 1 {
-            return self.span(bases.get(), 0..all_rows, 0..columns);
-        }
-        if all_rows < tasks * 2 && columns >= tasks * 64 {
+        if rows < tasks * 2 && columns >= tasks * 64 {
             let width = columns.div_ceil(tasks).next_multiple_of(16);
-            return pool.run(columns.div_ceil(width), &|task| {
-                let part = (task * width).min(columns)..((task + 1) * width).min(columns);
-                self.span(bases.get(), 0..all_rows, part);
-            });
+            Share {
+                tasks: columns.div_ceil(width),
+                rows,
+                columns: width,
+            }
+        } else {
+            Share {
+                tasks,
+                rows: rows.div_ceil(tasks),
+                columns,
+            }
         }
-        let share = all_rows.div_ceil(tasks);
-        pool.run(tasks, &|task| {
-            let part = (task * share).min(all_rows)..((task + 1) * share).min(all_rows);
-            self.span(bases.get(), part, 0..columns);
-        });
+    }
+
+    /// Runs one of a share's tasks.
+    fn task(&self, bases: &Bases, share: &Share, task: usize) {
+        let (rows, columns) = (self.all_rows(), self.columns);
+        let cut = |size: usize, all: usize| (task * size).min(all)..((task + 1) * size).min(all);
+        if share.columns < columns {
+            self.span(bases.get(), 0..rows, cut(share.columns, columns));
+        } else {
+            self.span(bases.get(), cut(share.rows, rows), 0..columns);
+        }
     }
 
     /// Runs part of the rows (counted through all outer loops) and part of the columns.

@@ -7,6 +7,7 @@
 pub mod contract;
 mod dots;
 mod executor;
+mod finite;
 pub mod isa;
 mod jit;
 mod launch;

@@ -198,15 +198,14 @@ fn normals_have_their_moments_and_an_address() {
 #[test]
 fn a_shuffle_sorts_rows_by_their_draws() {
     let stream = stream();
-    let order = shuffle(1000, &stream);
-    let mut sorted = order.clone();
-    sorted.sort_unstable();
-    assert!(sorted.into_iter().eq(0..1000));
-    let draws: Vec<u64> = order
-        .iter()
-        .map(|&row| stream.double_word(row.into()))
-        .collect();
-    assert!(draws.is_sorted());
+    for rows in [1, 2, 3, 20, 1000, 1024, 70_000] {
+        let mut pairs: Vec<(u64, u32)> = (0..rows)
+            .map(|row| (stream.double_word(row.into()), row))
+            .collect();
+        pairs.sort_unstable();
+        let sorted: Vec<u32> = pairs.into_iter().map(|(_, row)| row).collect();
+        assert_eq!(shuffle(rows, &stream), sorted, "{rows} rows");
+    }
     assert!(shuffle(0, &stream).is_empty());
 }
 

@@ -6,7 +6,9 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use super::about::{About, Form};
@@ -16,6 +18,9 @@ use crate::error::{Code, DataError};
 use crate::stored::{Limits, check_hash, missing};
 use crate::streaming::Streaming;
 use crate::table::{CsvOptions, Delimiter};
+
+/// Blocks that wait to be written.
+const WAITING: usize = 2;
 
 /// Ends the name of a packed file.
 const PACKED: &str = "rows";
@@ -164,9 +169,14 @@ fn used(packed: Packed, path: &Path) -> Packed {
     packed
 }
 
+/// A thread that writes what it is sent.
+type Writer = (SyncSender<Vec<u8>>, JoinHandle<io::Result<()>>);
+
 /// A packed file that is being written. It is locked; what was left by a process that died is not.
 pub(crate) struct Aside {
     file: File,
+    /// Writes while rows are taken apart, until all are.
+    writer: Option<Writer>,
     at: PathBuf,
     path: PathBuf,
     shown: String,
@@ -191,8 +201,14 @@ impl Aside {
             .open(&at);
         let file = file.map_err(failed)?;
         let _ = file.try_lock();
+        let (send, blocks) = sync_channel::<Vec<u8>>(WAITING);
+        let mut behind = file.try_clone().map_err(failed)?;
+        let write = move || blocks.iter().try_for_each(|block| behind.write_all(&block));
+        let writer = std::thread::Builder::new().name("mmh rows".to_owned());
+        let writer = writer.spawn(write).map_err(failed)?;
         Ok(Aside {
             file,
+            writer: Some((send, writer)),
             at,
             path: path.to_path_buf(),
             shown: shown.to_owned(),
@@ -212,6 +228,7 @@ impl Aside {
         change: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<(), DataError> {
         use std::io::{Seek, SeekFrom};
+        self.settle().map_err(|error| self.failed(&error))?;
         let changed = change(&mut self.file).and_then(|()| self.file.seek(SeekFrom::End(0)));
         changed.map(|_| ()).map_err(|error| self.failed(&error))
     }
@@ -227,7 +244,18 @@ impl Aside {
         Ok(used(packed, &self.path))
     }
 
+    /// Waits until all that was handed to the writer is written.
+    fn settle(&mut self) -> io::Result<()> {
+        let Some((send, writer)) = self.writer.take() else {
+            return Ok(());
+        };
+        drop(send);
+        let ended = writer.join();
+        ended.unwrap_or_else(|_| Err(io::Error::other("the writer came to grief")))
+    }
+
     fn seal(&mut self, about: &About) -> io::Result<()> {
+        self.settle()?;
         let text = serde_json::to_vec(about)?;
         self.write_all(&text)?;
         let hash = hash_of(&self.file, self.bytes)?;
@@ -240,7 +268,14 @@ impl Write for Aside {
         if self.bytes + bytes.len() as u64 > self.streaming.cache {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        let written = self.file.write(bytes)?;
+        let written = match &self.writer {
+            None => self.file.write(bytes)?,
+            Some((send, _)) => match send.send(bytes.to_vec()) {
+                Ok(()) => bytes.len(),
+                // The writer has ended at an error.
+                Err(_) => return self.settle().map(|()| 0),
+            },
+        };
         self.bytes += written as u64;
         Ok(written)
     }
@@ -252,6 +287,7 @@ impl Write for Aside {
 
 impl Drop for Aside {
     fn drop(&mut self) {
+        let _ = self.settle();
         // Under its last name it is no longer there.
         let _ = fs::remove_file(&self.at);
     }

@@ -71,8 +71,6 @@ pub(crate) fn pack(
         let ends = !blocks.next(&mut buffer)?;
         let text = valid(file, &buffer, ends, pass.lines, pass.bytes)?;
         let used = pass.take(text, ends, out)?;
-        let lines = buffer.iter().take(used).filter(|&&byte| byte == b'\n');
-        pass.lines += lines.count() as u64;
         pass.bytes += used as u64;
         if ends {
             break;
@@ -88,7 +86,7 @@ pub(crate) fn pack(
 }
 
 impl Pass<'_> {
-    /// Takes the whole rows of a text; gives how many bytes they are.
+    /// Takes the whole rows of a text; gives how many bytes they are, and counts their lines.
     fn take(&mut self, text: &str, ends: bool, out: &mut Aside) -> Result<usize, DataError> {
         let mut at = 0;
         let mut line = self.lines;
@@ -105,15 +103,17 @@ impl Pass<'_> {
         let is_plain = !text.get(..whole).unwrap_or_default().contains('"');
         let mut row = Vec::new();
         loop {
-            if scanner.ended(at) {
-                return Ok(if ends { text.len() } else { at });
-            }
             let is_known = is_plain && at < whole;
-            if !is_known && !self.is_whole(scanner, at, &mut row, ends)? {
+            if scanner.ended(at) || !is_known && !self.is_whole(scanner, at, &mut row, ends)? {
+                self.lines = line;
                 return Ok(at);
             }
             let next = self.row(scanner, at, line)?;
-            line += lines_in(text, at, next);
+            line += if is_known {
+                1
+            } else {
+                lines_in(text, at, next)
+            };
             at = next;
             if self.written.len() >= BLOCK {
                 out.write_all(&self.written)

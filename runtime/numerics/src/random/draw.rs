@@ -113,10 +113,31 @@ pub fn normals(stream: &Stream, first: u64, values: &mut [f32]) {
 pub fn shuffle(n: u32, stream: &Stream) -> Vec<u32> {
     let mut draws = vec![0; 2 * n as usize];
     stream.fill(0, &mut draws);
-    let pairs = draws
+    let draws: Vec<u64> = draws
         .chunks_exact(2)
-        .map(|w| u64::from(w[0]) | u64::from(w[1]) << 32);
-    let mut rows: Vec<(u64, u32)> = pairs.zip(0..n).collect();
-    rows.sort_unstable();
+        .map(|w| u64::from(w[0]) | u64::from(w[1]) << 32)
+        .collect();
+    // As draws are even, buckets by their leading bits have a row or two each, and what is left to sort is next to nothing.
+    let bits = n.checked_ilog2().unwrap_or(0);
+    let bucket = |draw: u64| draw.checked_shr(64 - bits).unwrap_or(0) as usize;
+    let mut counts = vec![0usize; 1 << bits];
+    draws.iter().for_each(|&draw| counts[bucket(draw)] += 1);
+    let mut next = 0;
+    for count in &mut counts {
+        next += std::mem::replace(count, next);
+    }
+    let mut starts = counts;
+    let mut rows = vec![(0, 0); draws.len()];
+    for (&draw, row) in draws.iter().zip(0..n) {
+        let start = &mut starts[bucket(draw)];
+        rows[*start] = (draw, row);
+        *start += 1;
+    }
+    // Each bucket now starts where the one behind it did.
+    let mut from = 0;
+    for end in starts {
+        rows[from..end].sort_unstable();
+        from = end;
+    }
     rows.into_iter().map(|(_, row)| row).collect()
 }
