@@ -4,16 +4,20 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::error::{Code, DataError};
 use crate::packed::Packed;
 use crate::streamed::{Streamed, unreadable};
 
 /// Threads that wait for a disk: as many rows are asked of it at once.
-const READERS: usize = 8;
+const READERS: usize = 16;
 
-/// Rows that are worth a thread of their own.
-const ROWS_OF_A_READER: usize = 128;
+/// Rows that are worth a thread of their own: where a disk has to be waited for, and where rows come out of the page cache.
+const ROWS_OF_A_READER: [usize; 2] = [8, 128];
+
+/// What a row takes at least that a disk was waited for.
+const WAITED: Duration = Duration::from_micros(10);
 
 /// Batches that are read ahead at most: more than one training may go through the same rows.
 const AHEAD: usize = 4;
@@ -58,6 +62,8 @@ struct State {
     batches: VecDeque<Batch>,
     next: u64,
     readers: usize,
+    /// Whether the last rows read had to be waited for. It decides who reads, not what.
+    waits: bool,
     ends: bool,
 }
 
@@ -284,7 +290,9 @@ impl Ahead {
                 None => return,
             }
         }
-        let pieces = rows.len().div_ceil(ROWS_OF_A_READER).clamp(1, READERS);
+        let [waiting, cached] = ROWS_OF_A_READER;
+        let share = if state.waits { waiting } else { cached };
+        let pieces = rows.len().div_ceil(share).clamp(1, READERS);
         let size = rows.len().div_ceil(pieces);
         let cut = |piece: usize| piece * size..rows.len().min((piece + 1) * size);
         let (number, rows) = (state.next, rows.to_vec());
@@ -373,9 +381,11 @@ fn work(shared: &Shared, inside: &Inside) {
             continue;
         };
         drop(state);
-        let mut bytes = Vec::new();
+        let (mut bytes, began) = (Vec::new(), Instant::now());
         let read = inside.read(&rows, &mut bytes).map(|()| bytes);
+        let taken = began.elapsed();
         state = shared.lock();
+        state.waits = taken > WAITED * u32::try_from(rows.len()).unwrap_or(u32::MAX);
         let batch = state
             .batches
             .iter_mut()
