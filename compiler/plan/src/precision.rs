@@ -259,7 +259,7 @@ mod tests {
         narrow(&mut forward);
         forward.graph.verify().expect("well formed");
         let text = mmh_ir::text::write_graph(&forward.graph);
-        let of = |line: &str| line.split_once(" = ").unwrap_or_default().1.to_owned();
+        let of = |line: &str| line.split_once("] = ").unwrap_or_default().1.to_owned();
         text.lines().map(of).collect()
     }
 
