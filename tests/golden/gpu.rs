@@ -138,9 +138,9 @@ fn a_graphics_processor_that_is_lost_in_mid_run() {
     if !is_there("a_graphics_processor_that_is_lost_in_mid_run") {
         return;
     }
-    let (name, of) = tiny::NAMES[1];
     let drill = ["--lose-gpu-after", "5"];
-    let (json, err) = same(of, &tiny::recipe(name), "12 steps", &[], &drill);
+    let recipe = tiny::recipe("table");
+    let (json, err) = same("tiny-table", &recipe, "12 steps", &[], &drill);
     assert_eq!(json["device"], "gpu, then cpu");
     let told = err.matches("the processor goes on from the last good step");
     assert_eq!(told.count(), 1, "{err}");

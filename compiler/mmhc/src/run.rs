@@ -460,9 +460,9 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "                 cat  zebrafin",
-                "cat               10         2",
-                "zebrafinch         0       300"
+                "                   cat  zebrafinch",
+                "cat                 10           2",
+                "zebrafinch           0         300"
             ]
         );
     }

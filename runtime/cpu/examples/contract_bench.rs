@@ -12,6 +12,7 @@ use mmh_cpu::contract::{
     scatter_rows, weight_gradient,
 };
 use mmh_cpu::isa::Isa;
+use mmh_cpu::memory::AlignedBuffer;
 use mmh_cpu::pool::Pool;
 
 /// The least time of several runs; others may use the machine too.
@@ -111,7 +112,7 @@ impl Bench<'_> {
             absent,
         } = sizes;
         let (a, b) = (values(p * q * m * k), values(p * q * k * n));
-        let mut c = vec![0.0; p * q * m * n];
+        let mut c = AlignedBuffer::zeroed(p * q * m * n);
         let left = if layout.starts_with('T') {
             Operand::transposed(&a, m)
         } else {
@@ -219,7 +220,7 @@ impl Bench<'_> {
             let back = forward.transposed();
             let x = values(64 * size * size * in_channels);
             let data = values(9 * in_channels * out_channels);
-            let mut y = vec![0.0; forward.places() * out_channels];
+            let mut y = AlignedBuffer::zeroed(forward.places() * out_channels);
             let work = forward.places() * 9 * in_channels * out_channels;
             let name = |part: &str| {
                 format!("conv {size}x{size} {in_channels}->{out_channels} /{stride} {part}")
@@ -228,12 +229,12 @@ impl Bench<'_> {
             self.report(&name("forward"), work, || {
                 convolution(&self.context, &forward, &x, weight, &mut y).expect("sizes fit");
             });
-            let mut dx = vec![0.0; x.len()];
+            let mut dx = AlignedBuffer::zeroed(x.len());
             self.report(&name("input gradient"), work, || {
                 convolution(&self.context, &back, &y, weight.transposed(), &mut dx)
                     .expect("sizes fit");
             });
-            let mut dw = vec![0.0; data.len()];
+            let mut dw = AlignedBuffer::zeroed(data.len());
             self.report(&name("weight gradient"), work, || {
                 weight_gradient(&self.context, &forward, &x, &y, &mut dw).expect("sizes fit");
             });
@@ -287,10 +288,13 @@ impl Bench<'_> {
     }
 }
 
-fn values(count: usize) -> Vec<f32> {
-    (0..count)
-        .map(|place| (place * 7919 % 1000) as f32 / 500.0 - 1.0)
-        .collect()
+/// As the memory of a step: on large pages.
+fn values(count: usize) -> AlignedBuffer {
+    let mut values = AlignedBuffer::zeroed(count);
+    for (place, value) in values.iter_mut().enumerate() {
+        *value = (place * 7919 % 1000) as f32 / 500.0 - 1.0;
+    }
+    values
 }
 
 fn main() {

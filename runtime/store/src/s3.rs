@@ -31,6 +31,8 @@ const MOST_PARTS: u64 = 9_000;
 const HANDED: usize = 1 << 20;
 /// Bytes of an answer that is read whole, at most.
 const ANSWER: u64 = 64 << 20;
+/// How often a server is asked to end an upload.
+const ENDINGS: u32 = 3;
 /// Waiting times ahead of another attempt, in milliseconds.
 const AGAIN: [u64; 4] = [200, 800, 2_000, 5_000];
 
@@ -299,21 +301,41 @@ impl S3 {
             sent += count;
         }
         let etags: Vec<&str> = done.values().map(|(_, etag)| etag.as_str()).collect();
-        let credentials = Some(&self.credentials);
-        let action = self.bucket.complete_multipart_upload(
-            credentials,
-            &whole,
-            &upload.id,
-            etags.iter().copied(),
-        );
-        let body = action.clone().body();
-        let answer = self.ask(&action, "POST", None, &Sent::Bytes(body.as_bytes()))?;
-        let text = self.text(answer, &format!("ending the upload of {key}"))?;
-        CompleteMultipartUploadResponse::parse(&text)
-            .map_err(|_| self.refused(200, &text, &format!("ending the upload of {key}")))?;
+        self.end(key, &upload, &etags, bytes)?;
         // What is left of the note only takes room.
         let _ = self.uploads.files().remove(&self.uploads.root().join(name));
         Ok(sent)
+    }
+
+    /// Makes one file of `bytes` bytes of all parts. A server that takes long may say 200 first and then that it failed, and is asked
+    /// again; or it has made the file, and its answer was lost.
+    fn end(
+        &self,
+        key: &str,
+        upload: &Upload,
+        etags: &[&str],
+        bytes: u64,
+    ) -> Result<(), StoreFailure> {
+        let (whole, doing) = (self.whole(key), format!("ending the upload of {key}"));
+        let mut attempt = 1;
+        loop {
+            let credentials = Some(&self.credentials);
+            let etags = etags.iter().copied();
+            let action =
+                self.bucket
+                    .complete_multipart_upload(credentials, &whole, &upload.id, etags);
+            let body = action.clone().body();
+            let answer = self.ask(&action, "POST", None, &Sent::Bytes(body.as_bytes()))?;
+            let text = self.text(answer, &doing)?;
+            let is_done = CompleteMultipartUploadResponse::parse(&text).is_ok();
+            if is_done || self.size(key)? == Some(bytes) {
+                return Ok(());
+            }
+            if attempt == ENDINGS {
+                return Err(self.refused(200, &text, &doing));
+            }
+            attempt += 1;
+        }
     }
 
     /// An upload of the same file that was cut, and the parts that are there.
