@@ -219,7 +219,7 @@ struct Loaded {
     schedule: Schedule,
     /// Steps that run slice by slice, in order.
     bands: Vec<Band>,
-    /// Steps that threads may take together, in order.
+    /// Updates that threads take together, in order.
     together: Vec<Range<usize>>,
     /// One for each step.
     ready: Vec<Ready>,
@@ -295,7 +295,8 @@ impl Loaded {
                     laps.band(&self.schedule.steps, band, &times);
                 }
                 at = band.steps.end;
-            } else if let Some(run) = self.maps_at(at).filter(|_| laps.is_none()) {
+            } else if let Some(run) = self.updates_at(at).filter(|_| laps.is_none()) {
+                // A clock tells them apart, so with one they run one after another.
                 let maps: Vec<&Map> = self.ready[run.clone()].iter().filter_map(map).collect();
                 run_together(&self.pool, &self.memory, &maps);
                 at = run.end;
@@ -310,15 +311,10 @@ impl Loaded {
         Ok(())
     }
 
-    /// The independent steps that begin with this one, unless a band has some of them.
-    fn maps_at(&self, at: usize) -> Option<Range<usize>> {
-        let found = self
-            .together
-            .binary_search_by_key(&at, |run| run.start)
-            .ok()?;
-        let run = self.together.get(found)?.clone();
-        let meets = |band: &Band| band.steps.start < run.end && run.start < band.steps.end;
-        (!self.bands.iter().any(meets)).then_some(run)
+    /// The updates that threads take together, from this step on.
+    fn updates_at(&self, at: usize) -> Option<Range<usize>> {
+        let found = self.together.binary_search_by_key(&at, |run| run.start);
+        self.together.get(found.ok()?).cloned()
     }
 
     /// Runs a part of a step.

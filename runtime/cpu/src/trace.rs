@@ -1,7 +1,8 @@
 //! Where time goes: sums by kind of step, and the first spans one by one, for people and for trace viewers.
 //!
 //! Times are read around every step on the thread that runs the program; a step's time is that until all threads have
-//! done their part. Nothing here can change a bit.
+//! done their part. Where steps run slice by slice, the time of all of them is shared out by what each took of all slices.
+//! Nothing here can change a bit.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

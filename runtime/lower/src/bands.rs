@@ -136,12 +136,7 @@ impl<'a> Steps<'a> {
             Some((sliced, apart))
         };
         let touched = |step: &Step| {
-            let (mut reads, mut writes) = step.buffers();
-            if let Step::Map(map) = step {
-                let loads = schedule.kernels[map.kernel.0 as usize].loads.len();
-                reads.truncate(loads);
-                writes.drain(..loads);
-            }
+            let (reads, writes) = schedule.touched(step);
             (reads.into_iter().collect(), writes.into_iter().collect())
         };
         let (reads, writes) = steps.iter().map(touched).unzip();

@@ -357,3 +357,16 @@ pub struct Schedule {
     /// Bytes of the arena.
     pub arena: usize,
 }
+
+impl Schedule {
+    /// Buffers that a step reads and those that it writes, operand by operand.
+    pub fn touched(&self, step: &Step) -> (Vec<BufferId>, Vec<BufferId>) {
+        let (mut reads, mut writes) = step.buffers();
+        if let Step::Map(map) = step {
+            let loads = self.kernels[map.kernel.0 as usize].loads.len();
+            reads.truncate(loads);
+            writes.drain(..loads);
+        }
+        (reads, writes)
+    }
+}

@@ -1,28 +1,27 @@
 //! Neighbouring steps that have nothing to do with each other: the updates of all parameters.
 
 use mmh_lower::BufferId;
-use mmh_lower::schedule::{Arg, Home, Schedule, Step};
+use mmh_lower::schedule::{Home, Schedule, Step};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-/// Runs of two and more map steps that write state alone, of which none reads or writes what another writes, on one side of the
-/// commit. What is written to the arena may lie where the step before still reads.
+/// Runs of two and more map steps behind the commit that write state alone, of which none reads or writes what another writes.
+/// What is written to the arena may lie where the step before still reads.
 pub(super) fn independent(schedule: &Schedule) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     let (mut reads, mut writes) = (BTreeSet::new(), BTreeSet::new());
-    let mut start = 0;
-    for (at, step) in schedule.steps.iter().enumerate() {
-        let touched = touched(schedule, step);
-        let joins = touched.as_ref().is_some_and(|(read, written)| {
-            let is_apart = |buffers: &BTreeSet<BufferId>| buffers.is_disjoint(&writes);
-            is_apart(read) && is_apart(written) && written.is_disjoint(&reads)
+    let mut start = schedule.commit;
+    for (at, step) in schedule.steps.iter().enumerate().skip(schedule.commit) {
+        let update = update(schedule, step);
+        let joins = update.as_ref().is_some_and(|(read, written)| {
+            read.is_disjoint(&writes) && written.is_disjoint(&writes) && written.is_disjoint(&reads)
         });
-        if !joins || at == schedule.commit {
+        if !joins {
             runs.push(start..at);
             (reads, writes) = (BTreeSet::new(), BTreeSet::new());
-            start = at + usize::from(touched.is_none());
+            start = at + usize::from(update.is_none());
         }
-        if let Some((read, written)) = touched {
+        if let Some((read, written)) = update {
             reads.extend(read);
             writes.extend(written);
         }
@@ -33,16 +32,12 @@ pub(super) fn independent(schedule: &Schedule) -> Vec<Range<usize>> {
 }
 
 /// What a map step that writes state alone reads and writes.
-fn touched(schedule: &Schedule, step: &Step) -> Option<(BTreeSet<BufferId>, BTreeSet<BufferId>)> {
-    let Step::Map(step) = step else {
-        return None;
-    };
-    let loads = schedule.kernels[step.kernel.0 as usize].loads.len();
-    let (read, written) = step.args.split_at(loads);
-    let is_state = |arg: &Arg| matches!(schedule.buffers[arg.buffer.index()].home, Home::Input(_));
-    if !written.iter().all(is_state) {
+fn update(schedule: &Schedule, step: &Step) -> Option<(BTreeSet<BufferId>, BTreeSet<BufferId>)> {
+    if !matches!(step, Step::Map(_)) {
         return None;
     }
-    let buffers = |args: &[Arg]| args.iter().map(|arg| arg.buffer).collect();
-    Some((buffers(read), buffers(written)))
+    let (reads, writes) = schedule.touched(step);
+    let is_state = |b: &BufferId| matches!(schedule.buffers[b.index()].home, Home::Input(_));
+    let writes_state = writes.iter().all(is_state);
+    writes_state.then(|| (reads.into_iter().collect(), writes.into_iter().collect()))
 }
