@@ -1,8 +1,9 @@
 //! The multivariate tree-structured Parzen estimator (Bergstra et al. 2011; Watanabe 2023).
 //!
 //! Trials seen so far are split into the better tenth and the rest. Each half is a mixture of product kernels, one kernel a
-//! trial and one for the whole space. Of 24 points drawn from the better half, the one that the better half holds likelier
-//! than the rest by the largest factor is proposed. Constants are those of the papers and of common use.
+//! trial and one for the whole space. Of 32 points drawn from the better half, the one that the better half holds likelier
+//! than the rest by the largest factor is proposed. Constants are those of the papers and of common use, but for the number
+//! of points, for which 24 is common: more of them find slightly smaller values, and cost little here.
 
 use crate::draws::Draws;
 use crate::math::{exp, log, log_sum_exp, normal_cdf, normal_mass, normal_quantile, quick_log};
@@ -12,7 +13,7 @@ use crate::study::Seen;
 use std::cmp::Reverse;
 
 /// Points that are drawn and weighed.
-const CANDIDATES: usize = 24;
+const CANDIDATES: usize = 32;
 
 /// Trials in the better part at most.
 const MOST_GOOD: usize = 25;
