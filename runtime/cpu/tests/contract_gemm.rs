@@ -316,6 +316,33 @@ fn long_gradients_are_computed_as_their_transpose() {
 }
 
 #[test]
+fn right_operands_are_read_in_place_or_copied() {
+    // Whole and partial panels, one block and several, few rows and many; the last strides share sets of the cache.
+    let mut rng = Rng(7);
+    for (m, n, k, stride) in [
+        (9, 64, 16, 64),
+        (17, 96, 300, 100),
+        (128, 130, 530, 130),
+        (239, 72, 40, 80),
+        (241, 64, 260, 64),
+        (20, 64, K_GROUP + 40, 64),
+        (20, 64, 257, 4096),
+        (20, 64, 100, 8192),
+    ] {
+        let case = Case {
+            sizes: Gemm::single(m, n, k),
+            a: rng.values(m * k),
+            b: rng.values(k * stride),
+            a_strides: [0, 0, k, 1],
+            b_strides: [0, 0, stride, 1],
+            c_strides: [0, 0, n],
+            c_length: m * n,
+        };
+        case.check();
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     contexts(|context, _| {
         let (a, b, mut c) = ([0.0; 6], [0.0; 6], [0.0; 4]);

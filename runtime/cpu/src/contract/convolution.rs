@@ -388,6 +388,7 @@ impl<'a> Layer<'a> {
                 a_step: 1,
                 add: group_before == Some(block.group()),
                 order: Order::PanelsFirst,
+                after: None,
             };
             group_before = Some(block.group());
             let right = |panel: Panel| {
@@ -395,6 +396,7 @@ impl<'a> Layer<'a> {
                 Right {
                     first: weights.0.wrapping_add(start),
                     step: panel.width,
+                    far: 0,
                 }
             };
             // SAFETY: the caller's contract; the packed weights hold every panel and index.

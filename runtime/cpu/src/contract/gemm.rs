@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::kernel::{Kernels, PanelCopy, Segment, Tile};
+use super::kernel::{Kernels, LINE, PanelCopy, Segment, Tile, WIDE_TILE};
 use super::operand::{Absent, Gemm, Operand, Output, check_reach, is_disjoint};
 use super::tiling::{
     Order, Panel, Panels, Right, RowTable, Tables, Take, even_parts, part_of, sweep,
@@ -16,6 +16,9 @@ const COLUMN_CHUNK: usize = 3840;
 const ROW_CHUNK: usize = 240;
 /// A stride in floats whose places share a set of the first cache level.
 const CROWDED: usize = 1024;
+/// Sets of the second cache level, and lines in each: the least of common processors.
+const LEVEL_TWO_SETS: usize = 1024;
+const LEVEL_TWO_WAYS: usize = 8;
 /// Panels copied side by side.
 const PANELS_TOGETHER: usize = 32;
 /// Multiply-adds below which waking another thread costs more than it saves.
@@ -215,6 +218,14 @@ fn blocks(k: usize) -> impl Iterator<Item = Block> {
     })
 }
 
+/// Over how many sets of the second cache level places this many floats apart are spread.
+fn sets_of(stride: usize) -> usize {
+    let floats = LEVEL_TWO_SETS * LINE;
+    // The greatest common divisor with a power of two.
+    let common = 1 << stride.trailing_zeros().min(floats.trailing_zeros());
+    (floats / common).min(LEVEL_TWO_SETS)
+}
+
 /// Makes a panel's outputs zero in some of the table's rows.
 ///
 /// # Safety
@@ -297,10 +308,13 @@ impl Region<'_> {
         }
     }
 
-    /// Whether a panel's right operands are read in place: whole vectors in row-major order, used only once or twice.
+    /// Whether a panel's right operands are read in place: whole vectors in row-major order, used so few times that a copy
+    /// costs more than it saves: more than twice only if tiles are wide and the second cache level holds a block.
     fn reads_b_in_place(&self, panels: &Panels, panel: Panel) -> bool {
-        let few = self.rows.len() <= 2 * panels.rows;
-        few && self.product.b.column_stride == 1 && panel.columns == panel.width
+        let (b, depth) = (&self.product.b, self.product.sizes.k.min(K_BLOCK));
+        let is_held = panel.width >= WIDE_TILE && depth <= LEVEL_TWO_WAYS * sets_of(b.row_stride);
+        let is_few = self.rows.len() <= if is_held { ROW_CHUNK } else { 2 * panels.rows };
+        is_few && b.column_stride == 1 && panel.columns == panel.width
     }
 
     unsafe fn pack_b(
@@ -457,6 +471,7 @@ impl Region<'_> {
                     Absent::OutputAfterRow if !packs_a => Order::PanelsFirst,
                     _ => Order::PanelsByTile,
                 },
+                after: self.after(block, columns, panels),
             };
             let first = |panel: Panel| match (self.product.sizes.absent, table.order) {
                 (Absent::OutputAfterRow, Order::PanelsFirst) => {
@@ -514,12 +529,25 @@ impl Region<'_> {
             let first = self
                 .b
                 .wrapping_add(block.indices.start * step + columns.start + panel.start);
-            return Right { first, step };
+            return Right {
+                first,
+                step,
+                far: block.indices.len(),
+            };
         }
         Right {
             first: packed.wrapping_add(panel.start * block.indices.len()),
             step: panel.width,
+            far: 0,
         }
+    }
+
+    /// The first panel's right operands in the next block, if they are read in place.
+    fn after(&self, block: &Block, columns: &Range<usize>, panels: &Panels) -> Option<Right> {
+        let next = blocks(self.product.sizes.k).nth(block.indices.start / K_BLOCK + 1)?;
+        let panel = panels.panel(0);
+        let is_in_place = self.reads_b_in_place(panels, panel);
+        is_in_place.then(|| self.right(&next, columns, panels, panel, std::ptr::null()))
     }
 
     /// What is present of the block depends on a tile's place where something is absent.

@@ -62,10 +62,49 @@ pub(crate) struct Tile {
     pub(crate) repeat: usize,
     /// Whether the block is long enough to fetch the outputs beforehand.
     pub(crate) is_long: bool,
+    pub(crate) ahead: Ahead,
+}
+
+/// Right operands of the next panel, fetched while the chains of this one run.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead {
+    /// Those of the next index to fetch, which need not be there.
+    pub(crate) next: *const f32,
+    /// Elements from one index's operands to the next one's.
+    pub(crate) step: usize,
+    /// Indices to fetch.
+    pub(crate) left: usize,
+    /// Indices fetched at a time, for every [`LINE`] indices of a run.
+    pub(crate) at_once: usize,
+}
+
+impl Ahead {
+    pub(crate) const NOTHING: Self = Self {
+        next: std::ptr::null(),
+        step: 0,
+        left: 0,
+        at_once: 0,
+    };
+
+    /// Fetches some.
+    #[inline(always)]
+    fn fetch<V: Vector>(&mut self) {
+        for _ in 0..self.at_once {
+            for line in 0..V::LANES.div_ceil(LINE) {
+                V::prefetch(self.next.wrapping_add(line * LINE));
+            }
+            self.next = self.next.wrapping_add(self.step);
+        }
+        self.left = self.left.saturating_sub(self.at_once);
+    }
 }
 
 /// Floats of a cache line.
-const LINE: usize = 16;
+pub(crate) const LINE: usize = 16;
+
+/// Columns of a tile from which it fetches for the next panel. A narrower one asks for a line every few cycles, and is
+/// faster where a copy lays its lines side by side.
+pub(crate) const WIDE_TILE: usize = 2 * LINE;
 
 /// The kernel of one height and width.
 ///
@@ -109,7 +148,11 @@ unsafe fn tiles<V: Vector, const ROWS: usize>(job: &Tile) {
     for _ in 0..job.repeat {
         // SAFETY: the contract of `TileFunction`, for each tile.
         unsafe {
-            tile::<V, ROWS>(&job);
+            if V::LANES >= WIDE_TILE && job.ahead.left > 0 {
+                tile::<V, ROWS, true>(&mut job);
+            } else {
+                tile::<V, ROWS, false>(&mut job);
+            }
             job.rows = job.rows.add(ROWS);
             job.outputs = job.outputs.add(ROWS);
         }
@@ -117,7 +160,7 @@ unsafe fn tiles<V: Vector, const ROWS: usize>(job: &Tile) {
 }
 
 #[inline(always)]
-unsafe fn tile<V: Vector, const ROWS: usize>(tile: &Tile) {
+unsafe fn tile<V: Vector, const ROWS: usize, const FETCHES: bool>(tile: &mut Tile) {
     // SAFETY: the contract of `TileFunction`, which also covers every pointer formed here.
     unsafe {
         let mut sums = [V::zero(); ROWS];
@@ -135,17 +178,25 @@ unsafe fn tile<V: Vector, const ROWS: usize>(tile: &Tile) {
             }
         }
         // One loop over all indices: with a loop inside a loop the compiler keeps sums twice and runs out of registers.
-        let (mut a, mut b, mut length) = (0, first, 0);
+        let (mut a, mut b, mut length, mut rest) = (0, first, 0, 0);
         loop {
             if length == 0 {
-                if next == end {
-                    break;
+                if rest == 0 {
+                    if next == end {
+                        break;
+                    }
+                    let segment = *next;
+                    next = next.add(1);
+                    a = segment.left;
+                    b = first.wrapping_add(segment.right * b_step);
+                    rest = segment.length;
                 }
-                let segment = *next;
-                next = next.add(1);
-                a = segment.left;
-                b = first.wrapping_add(segment.right * b_step);
-                length = segment.length;
+                length = rest;
+                if FETCHES {
+                    tile.ahead.fetch::<V>();
+                    length = rest.min(LINE);
+                }
+                rest -= length;
             }
             let right = V::load(b);
             for i in 0..ROWS {

@@ -1,9 +1,10 @@
 //! The test that an instruction set passes before it works: every tile kernel on constructed traps, bit for bit.
 
 use super::gemm::gemm;
-use super::kernel::{Kernels, kernels_of};
+use super::kernel::{Kernels, LINE, WIDE_TILE, kernels_of};
 use super::operand::{Gemm, Operand, Output};
 use super::scalar::soft_fma;
+use super::tiling::Panels;
 use super::{Context, K_BLOCK};
 use crate::isa::{Isa, Refusal};
 use crate::pool::Pool;
@@ -93,6 +94,14 @@ fn every_tile(context: &Context<'_>, kernels: &Kernels) -> Result<(), Refusal> {
             if !same(context, height, n, k, height % 2 == 0) {
                 return Err(Refusal::OtherBits(kernels.isa, "tiles"));
             }
+        }
+    }
+    // Several panels, read in place: tiles that fetch for the next one.
+    let columns = (kernels.tiles.len() + 2) * kernels.lanes;
+    let panels = Panels::new(kernels, columns);
+    for height in 1..=panels.rows {
+        if panels.width >= WIDE_TILE && !same(context, height, columns, LINE + 1, false) {
+            return Err(Refusal::OtherBits(kernels.isa, "tiles"));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::kernel::{Kernels, Segment, Tile};
+use super::kernel::{Ahead, Kernels, LINE, Segment, Tile};
 use crate::memory::{Scratch, scratch};
 
 /// Contracted indices from which the outputs are fetched beforehand.
@@ -95,6 +95,27 @@ pub(crate) fn part_of(count: usize, parts: usize, part: usize) -> Range<usize> {
 pub(crate) struct Right {
     pub(crate) first: *const f32,
     pub(crate) step: usize,
+    /// Indices to fetch before the panel's turn: those of operands that nobody has copied or read before.
+    pub(crate) far: usize,
+}
+
+impl Right {
+    /// What some of a panel's tiles, `before` of `tiles`, leave to the next of them to fetch, if each runs over `present`
+    /// indices.
+    fn ahead(&self, present: usize, tiles: usize, before: usize) -> Ahead {
+        let times = present / LINE;
+        let at_once = self.far.div_ceil((tiles * times).max(1));
+        let done = at_once * times * before;
+        if times == 0 || done >= self.far {
+            return Ahead::NOTHING;
+        }
+        Ahead {
+            next: self.first.wrapping_add(done * self.step),
+            step: self.step,
+            left: self.far - done,
+            at_once,
+        }
+    }
 }
 
 /// Pointers of some rows: their left operands, and their outputs.
@@ -150,6 +171,14 @@ pub(crate) unsafe fn sweep(
 ) {
     let present: usize = table.segments.iter().map(|segment| segment.length).sum();
     let segments = if present > 0 { table.segments } else { &[] };
+    let next = |panel: Panel| {
+        let start = panel.start + panels.width;
+        if start < panels.columns {
+            Some(right(panels.panel(start / panels.width)))
+        } else {
+            table.after
+        }
+    };
     let run = |panel: Panel, rows: Range<usize>, height: usize| {
         let right = right(panel);
         // SAFETY: `rows` lies inside the tables.
@@ -168,7 +197,12 @@ pub(crate) unsafe fn sweep(
             add: table.add,
             repeat: rows.len() / height,
             is_long: present >= LONG,
+            ahead: Ahead::NOTHING,
         };
+        if let (Order::PanelsFirst, Some(next)) = (table.order, next(panel)) {
+            let tiles = table.count.div_ceil(height);
+            tile.ahead = next.ahead(present, tiles, rows.start / height);
+        }
         let part;
         match place(panel, &rows, &mut tile) {
             Take::Nothing => return,
@@ -235,6 +269,8 @@ pub(crate) struct RowTable<'s> {
     pub(crate) a_step: usize,
     pub(crate) add: bool,
     pub(crate) order: Order,
+    /// What will be read after the last panel.
+    pub(crate) after: Option<Right>,
 }
 
 #[cfg(test)]

@@ -170,6 +170,7 @@ impl<'a> Trimming<'a> {
         };
         match &operands.rights[place] {
             Some(packed) => Right {
+                far: 0,
                 first: packed
                     .as_ptr()
                     .wrapping_add(panel.start * operands.counts[place]),
@@ -181,7 +182,11 @@ impl<'a> Trimming<'a> {
                     .dy
                     .as_ptr()
                     .wrapping_add(block.start * step + panel.start);
-                Right { first, step }
+                Right {
+                    first,
+                    step,
+                    far: 0,
+                }
             }
         }
     }

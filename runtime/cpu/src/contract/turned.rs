@@ -1,7 +1,7 @@
 //! Products computed as their transpose: `cᵀ = bᵀ·aᵀ` has the same chains.
 //!
 //! A long weight gradient reads its left operand across rows that lie far apart. Where there are more such rows than columns
-//! of the right operand, that one is the cheaper to read so: the other is copied along its rows, as memory likes it.
+//! of the right operand, that one is the cheaper to read so: the other is read along its rows, as memory likes it.
 
 use super::kernel::PanelCopy;
 use super::operand::{Absent, Gemm, Operand, Output};

@@ -318,10 +318,12 @@ impl<'a> Gradient<'a> {
                 true => Right {
                     first: dy.wrapping_add(block.start * channels),
                     step: channels,
+                    far: 0,
                 },
                 false => Right {
                     first: packed.wrapping_add(panel.start * block.len()),
                     step: panel.width,
+                    far: 0,
                 },
             };
             let table = RowTable {
@@ -332,6 +334,7 @@ impl<'a> Gradient<'a> {
                 a_step: unfolding.step(),
                 add,
                 order: Order::RowsFirst,
+                after: None,
             };
             let kernels = self.context.kernels;
             sweep(
@@ -376,6 +379,7 @@ impl<'a> Gradient<'a> {
                 a_step: trimming.step(),
                 add,
                 order: Order::RowsFirst,
+                after: None,
             };
             let right = |panel: Panel| trimming.right(operands, block, tap, panel);
             // SAFETY: the caller's contract; the operands are those of this block.
