@@ -140,7 +140,7 @@ impl Product<'_> {
         }
     }
 
-    /// The cheapest cut that gives every thread a region, counting packing that several regions repeat.
+    /// The cheapest cut that gives every thread a region, counting what several regions read or copy again.
     fn grid(&self) -> Grid {
         let Gemm { batch, m, n, k, .. } = *self.sizes;
         let (threads, batches) = (self.context.pool.threads(), batch[0] * batch[1]);
@@ -156,12 +156,14 @@ impl Product<'_> {
             return whole;
         }
         let panels = Panels::new(self.context.kernels, n);
-        let pack_a = if self.a.column_stride == 1 { 0 } else { 4 };
+        let read_a = if self.a.column_stride == 1 { 1 } else { 4 };
         let cost = |grid: &Grid| {
             let rows = m.div_ceil(grid.rows).next_multiple_of(2);
             let columns = panels.count().div_ceil(grid.columns) * panels.width;
             let rounds = (batches * grid.rows * grid.columns).div_ceil(threads);
-            rounds * (rows * columns + rows * pack_a + columns * 6)
+            let cost = rounds * (rows * columns + rows * read_a + columns * 6);
+            // Other steps cut rows, so that parts of columns lie in the other cores' caches.
+            cost + if grid.columns > 1 { cost / 32 } else { 0 }
         };
         let needed = threads.div_ceil(batches);
         let grids = (1..=needed).map(|rows| Grid {
