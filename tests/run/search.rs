@@ -137,6 +137,14 @@ fn the_report_shows_the_study() {
         "the page stands alone"
     );
     assert!(page.contains("sgd(…)") && !page.contains("NaN"));
+    let parallel = page.split("id=\"parallel\"").nth(1).expect("the axes");
+    let axes = parallel.split("</svg>").next().expect("their picture");
+    for value in [">16<", ">128<", ">adamw(…)<"] {
+        assert!(
+            axes.contains(value),
+            "{value} stands beside its axis: {axes}"
+        );
+    }
 }
 
 /// The page as a browser reads it: every part is where it belongs, and something is drawn.
@@ -281,14 +289,34 @@ fn divergence_is_a_result_and_a_limit_of_memory_too() {
 }
 
 #[test]
+fn what_the_training_does_not_use_is_not_chosen() {
+    let place = Place::new();
+    let data = std::fs::read(examples().join("data/penguins.csv")).expect("the data");
+    place.write("data/penguins.csv", data);
+    let text = std::fs::read_to_string(recipe()).expect("the example");
+    let spare = format!("{text}\nlet spare = half\nlet half = 1 ~ choice(1, 2)\n");
+    place.write("spare.mmh", &spare);
+    place.write(
+        "used.mmh",
+        spare.replace("repeat(layers, ", "repeat(layers * spare, "),
+    );
+    let shown = |name| place.mmhc(&["show", "space", name]).ends(0).out;
+    assert!(!shown("spare.mmh").contains("half"));
+    assert!(shown("used.mmh").contains("  half "));
+}
+
+#[test]
 fn spaces_are_shown() {
     let place = Place::new();
-    let shown = place.mmhc(&["show", "space", &recipe()]).ends(0).out;
+    let limited = ["show", "space", &recipe(), "--set", "tune.memory=1 MiB"];
+    let shown = place.mmhc(&limited).ends(0).out;
     for line in [
         "whole(1 .. 3)",
         "choice(16, 32, 64, 128)",
         "if optimize = sgd(",
         "rungs: 3 epochs, 8 epochs, the end",
+        "where hidden * layers <= 256",
+        "at most 1048576 B of memory",
     ] {
         assert!(shown.contains(line), "{line} in\n{shown}");
     }

@@ -233,6 +233,15 @@ fn a_trial_that_takes_too_long_is_no_result() {
         "{}",
         ended.err
     );
+    let (again, twice) = (
+        "trial 1/10  failed, and is tried again alone",
+        "trial 1 failed twice",
+    );
+    assert!(
+        ended.err.contains(again) && ended.err.contains(twice),
+        "{}",
+        ended.err
+    );
     let journal = String::from_utf8(place.read("slow/study/journal")).expect("text");
     assert_eq!(journal.matches("\"failed\":").count(), 2, "{journal}");
     assert!(!journal.contains("\"result\":"), "{journal}");

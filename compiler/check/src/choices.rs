@@ -2,12 +2,13 @@
 
 use crate::core::Cx;
 use crate::expr::{Scope, as_f64};
-use crate::program::Program;
+use crate::program::{Declared, Program};
 use crate::space::{Site, sites};
 use crate::value::{Eval, Loc, UnitKind, Value};
 use mmh_diag::{Code, SourceId, Span};
 use mmh_search::{Domain, Point, Setting, Space};
 use mmh_syntax::ast::{Expr, Item, SectionKind};
+use std::collections::BTreeSet;
 
 /// Where a site of the search space stands in the text.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,8 +41,9 @@ impl<'p> Cx<'p> {
         let all: Vec<Site<'p>> = sites(program);
         let (mut space, mut places) = (Space::default(), Vec::new());
         let mut kept: Vec<&Site<'p>> = Vec::new();
+        let used = used(program, run);
         for site in &all {
-            if !matters(program, site, run) {
+            if !matters(program, &used, site, run) {
                 continue;
             }
             let Some(when) = parent(site, &kept) else {
@@ -155,8 +157,32 @@ impl<'p> Cx<'p> {
     }
 }
 
+/// The declarations that the training and the search may use, by number: those whose name is a word of either, of one of these, and
+/// so on. A word in a remark counts as well, so that none is missed.
+fn used(program: &Program, run: usize) -> BTreeSet<usize> {
+    let is_search = |(_, declared): &(usize, &Declared)| matches!(declared.item.as_ref(), Item::Section(section) if section.kind == SectionKind::Search);
+    let searches = program.declared.iter().enumerate().filter(is_search);
+    let mut open: Vec<usize> = searches.map(|(index, _)| index).chain([run]).collect();
+    let mut used = BTreeSet::new();
+    while let Some(index) = open.pop() {
+        let Some(declared) = program.declared.get(index) else {
+            continue;
+        };
+        if program.is_library(declared.source) || !used.insert(index) {
+            continue;
+        }
+        let text = program.text(Loc {
+            source: declared.source,
+            span: declared.item.span(),
+        });
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        open.extend(words.filter_map(|word| program.find(declared.source, word)));
+    }
+    used
+}
+
 /// Whether a site can change the training: not in another training, nor in what comes after.
-fn matters(program: &Program, site: &Site<'_>, run: usize) -> bool {
+fn matters(program: &Program, used: &BTreeSet<usize>, site: &Site<'_>, run: usize) -> bool {
     let owner = program.declared.iter().enumerate().find(|(_, declared)| {
         declared.source == site.loc.source && covers(declared.item.span(), site.loc.span)
     });
@@ -170,7 +196,7 @@ fn matters(program: &Program, site: &Site<'_>, run: usize) -> bool {
                 | SectionKind::Export
                 | SectionKind::Federate => false,
             },
-            Item::Use(_) | Item::Seed(_) | Item::Let(_) | Item::Block(_) => true,
+            Item::Use(_) | Item::Seed(_) | Item::Let(_) | Item::Block(_) => used.contains(&index),
         },
         None => false,
     }

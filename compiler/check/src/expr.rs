@@ -3,7 +3,7 @@
 use crate::core::{Cx, Memo, Mode};
 use crate::poly::Poly;
 use crate::value::{Block, Callee, Eval, Loc, Quantity, Reported, Rows, UNITS, Value};
-use mmh_diag::{Code, Diagnostic, name_elsewhere, suggest};
+use mmh_diag::{Code, Diagnostic, name_elsewhere, suggest, unit_elsewhere};
 use mmh_ir::plan::Part;
 use mmh_syntax::ast::{Expr, Item, Name, Path, SectionKind};
 use std::collections::BTreeMap;
@@ -164,7 +164,8 @@ impl<'p> Cx<'p> {
             _ => return Err(Reported),
         };
         let Some((_, kind, factor)) = UNITS.iter().find(|(word, _, _)| *word == unit.text) else {
-            let near = suggest(&unit.text, UNITS.iter().map(|u| u.0));
+            let near = unit_elsewhere(&unit.text)
+                .or_else(|| suggest(&unit.text, UNITS.iter().map(|u| u.0)));
             let known = || "the units are: epochs, steps, deg, rad, px, s, min, h, %, MiB".into();
             let at = self.at(unit.span);
             let message = format!("`{}` is no unit", unit.text);

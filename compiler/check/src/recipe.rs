@@ -229,8 +229,8 @@ pub struct Search {
     pub places: Vec<crate::choices::Place>,
     /// Bytes that state and programs of a trial may take.
     pub memory: Option<u64>,
-    /// Whether the recipe has a constraint.
-    pub constrained: bool,
+    /// The recipe's constraint, as it is written.
+    pub condition: Option<String>,
     /// Whether the values as they stand in the recipe fulfil its constraint.
     pub holds: bool,
 }

@@ -171,7 +171,12 @@ impl<'p> Cx<'p> {
             rungs,
             places,
             memory: memory?,
-            constrained: settings.get("where").is_some(),
+            condition: settings.get("where").map(|field| {
+                self.text(Loc {
+                    source: self.source,
+                    span: field.value.span(),
+                })
+            }),
             holds: holds?,
         })
     }

@@ -5,7 +5,7 @@ use crate::expr::{Scope, as_f64};
 use crate::program::{Program, walk_item};
 use crate::section::Choice;
 use crate::value::{Eval, Loc, Value};
-use mmh_diag::Code;
+use mmh_diag::{Code, Diagnostic, space_elsewhere};
 use mmh_syntax::ast::{Expr, Item, SectionKind};
 
 /// One `~` of the recipe.
@@ -177,8 +177,30 @@ impl<'p> Cx<'p> {
     }
 
     /// Checks a space on its own.
+    /// A space by a name that it has elsewhere.
+    fn space_elsewhere(&mut self, space: &Expr) -> Eval<()> {
+        let name = match space {
+            Expr::Call(call) => &call.callee,
+            Expr::Path(path) => path,
+            _ => return Ok(()),
+        };
+        let word = name.names.last().map_or("", |name| name.text.as_str());
+        let Some(known) = space_elsewhere(word) else {
+            return Ok(());
+        };
+        let at = self.at(name.span);
+        let message = format!("`{}` is no space to draw from", self.text(at));
+        let mut diagnostic =
+            Diagnostic::error(Code::NameUnknown, message).at(at.source, at.span, "");
+        if let (Some(here), Expr::Call(_)) = (known.here, space) {
+            diagnostic = diagnostic.fix(format!("write `{here}`"), at.span, here);
+        }
+        Err(self.report(diagnostic.help(known.help)))
+    }
+
     pub(crate) fn check_space(&mut self, site: &Site<'p>) -> Eval<()> {
         self.source = site.loc.source;
+        self.space_elsewhere(site.space.ungrouped())?;
         let scope = Scope::default();
         let (name, range) = match site.space.ungrouped() {
             Expr::Range { .. } => ("uniform", site.space),

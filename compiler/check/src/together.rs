@@ -94,12 +94,37 @@ fn together(cx: &mut Cx<'_>, trainings: &[usize], shaping: &[Listed<'_, '_>]) {
             break;
         }
         if let Verdict::Breaks(cause) = attempt(cx, trainings, picks) {
-            return combination(cx, picks, &cause);
+            let (picks, cause) = fewest(cx, trainings, picks, cause);
+            return combination(cx, &picks, &cause);
         }
     }
     if all.is_none() || cx.is_spent() {
         untried(cx, shaping);
     }
+}
+
+/// Those of the picks that break the model, the others at their defaults, and how: without any of them it holds.
+fn fewest<'s, 'p>(
+    cx: &mut Cx<'_>,
+    trainings: &[usize],
+    picks: &[Pick<'s, 'p>],
+    mut cause: Diagnostic,
+) -> (Vec<Pick<'s, 'p>>, Diagnostic) {
+    let mut left = picks.to_vec();
+    for pick in picks.iter().rev() {
+        if left.len() == 1 || cx.is_spent() {
+            break;
+        }
+        let fewer: Vec<Pick<'s, 'p>> = left
+            .iter()
+            .filter(|it| it.0.loc != pick.0.loc)
+            .copied()
+            .collect();
+        if let Verdict::Breaks(other) = attempt(cx, trainings, &fewer) {
+            (left, cause) = (fewer, other);
+        }
+    }
+    (left, cause)
 }
 
 fn nth_of_all<'s, 'p>(shaping: &[Listed<'s, 'p>], mut number: usize) -> Vec<Pick<'s, 'p>> {
@@ -258,8 +283,10 @@ fn combination(cx: &mut Cx<'_>, picks: &[(&Site<'_>, usize)], cause: &Diagnostic
         "these choices together break the model: {} ✗",
         values.join(", ")
     );
-    let mut diagnostic = Diagnostic::error(Code::SearchShapeCounterexample, message)
-        .help(format!("leave one of them out: {}", cause.message));
+    let mut diagnostic = Diagnostic::error(Code::SearchShapeCounterexample, message).help(format!(
+        "leave one of them out, or keep them apart by `where`: {}",
+        cause.message
+    ));
     for (i, (site, _)) in picks.iter().enumerate() {
         diagnostic = if i == 0 {
             diagnostic.at(site.space_loc.source, site.space_loc.span, "")

@@ -235,6 +235,45 @@ const LINES: &[Elsewhere] = table! {
     "elif": "write `else if`";
 };
 
+/// Names of spaces.
+const SPACES: &[Elsewhere] = table! {
+    "int" = "whole": "write `whole(1 .. 3)`";
+    "integer" = "whole": "write `whole(1 .. 3)`";
+    "randint" = "whole": "write `whole(1 .. 3)`: both ends can be drawn";
+    "range" = "whole": "write `whole(1 .. 3)`: both ends can be drawn";
+    "suggest_int" = "whole": "write `whole(1 .. 3)`";
+    "bool": "write `choice(false, true)`";
+    "boolean": "write `choice(false, true)`";
+    "categorical" = "choice": "write `choice(16, 32, 64)`";
+    "suggest_categorical" = "choice": "write `choice(16, 32, 64)`";
+    "grid_search" = "choice": "write `choice(16, 32, 64)`, and `propose = grid` in the `search` section";
+    "float" = "uniform": "write `uniform(0.0 .. 0.5)`, or `log(1e-4 .. 1e-1)`";
+    "real" = "uniform": "write `uniform(0.0 .. 0.5)`, or `log(1e-4 .. 1e-1)`";
+    "suggest_float" = "uniform": "write `uniform(0.0 .. 0.5)`, or `log(1e-4 .. 1e-1)`";
+    "loguniform" = "log": "write `log(1e-4 .. 1e-1)`";
+    "log_uniform" = "log": "write `log(1e-4 .. 1e-1)`";
+    "normal": "write the range that matters: `uniform(0.0 .. 0.5)`, or `log(1e-4 .. 1e-1)`";
+};
+
+/// Names of units.
+const UNITS: &[Elsewhere] = table! {
+    "KB" = "KiB": "";
+    "kB" = "KiB": "";
+    "kb" = "KiB": "";
+    "MB" = "MiB": "";
+    "mb" = "MiB": "";
+    "GB" = "GiB": "";
+    "gb" = "GiB": "";
+    "bytes" = "B": "";
+    "sec" = "s": "";
+    "seconds" = "s": "";
+    "minutes" = "min": "";
+    "hours" = "h": "";
+    "iterations" = "steps": "";
+    "batches" = "steps": "";
+    "percent" = "%": "";
+};
+
 fn find(table: &'static [Elsewhere], word: &str) -> Option<&'static Elsewhere> {
     table.iter().find(|entry| entry.word == word)
 }
@@ -258,9 +297,25 @@ pub fn line_elsewhere(word: &str) -> Option<&'static Elsewhere> {
     find(LINES, word)
 }
 
+/// What a space to draw from is called here.
+pub fn space_elsewhere(word: &str) -> Option<&'static Elsewhere> {
+    find(SPACES, word)
+}
+
+/// What a unit is called here.
+pub fn unit_elsewhere(word: &str) -> Option<&'static str> {
+    find(UNITS, word).and_then(|entry| entry.here)
+}
+
 /// The words that some entry of the tables puts in the place of others, with those others: for tests of what is offered.
 pub fn all_elsewhere() -> impl Iterator<Item = (&'static str, &'static Elsewhere)> {
-    let tables = [("name", NAMES), ("setting", SETTINGS), ("line", LINES)];
+    let tables = [
+        ("name", NAMES),
+        ("setting", SETTINGS),
+        ("line", LINES),
+        ("space", SPACES),
+        ("unit", UNITS),
+    ];
     tables
         .into_iter()
         .flat_map(|(kind, table)| table.iter().map(move |entry| (kind, entry)))

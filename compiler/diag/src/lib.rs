@@ -11,7 +11,10 @@ mod registry;
 mod span;
 mod suggest;
 
-pub use elsewhere::{Elsewhere, all_elsewhere, line_elsewhere, name_elsewhere, setting_elsewhere};
+pub use elsewhere::{
+    Elsewhere, all_elsewhere, line_elsewhere, name_elsewhere, setting_elsewhere, space_elsewhere,
+    unit_elsewhere,
+};
 pub use registry::{Code, page_sections};
 pub use span::{SourceId, Span};
 pub use suggest::{edit_distance, suggest};

@@ -122,7 +122,12 @@ impl Domain {
                 let width = (high as f64) - (low as f64);
                 spread(&|u| Setting::Whole(low.saturating_add((u * width + 0.5) as i64).min(high)))
             }
-            Self::Uniform { .. } | Self::Log { .. } => spread(&|u| self.at(u)),
+            // An end is the number that was written, not one that a logarithm and its inverse came to.
+            Self::Uniform { low, high } | Self::Log { low, high } => spread(&|u| match u {
+                0.0 => Setting::Real(low),
+                1.0 => Setting::Real(high),
+                _ => self.at(u),
+            }),
         }
     }
 }
@@ -195,6 +200,16 @@ mod tests {
         }
         assert_eq!(whole.at(0.0), Setting::Whole(-3));
         assert_eq!(whole.at(0.999_999), Setting::Whole(3));
+    }
+
+    #[test]
+    fn the_ends_of_a_grid_are_those_that_were_written() {
+        let (low, high) = (3e-4, 3e-2);
+        for domain in [Domain::Log { low, high }, Domain::Uniform { low, high }] {
+            let grid = domain.grid(3);
+            assert_eq!(grid.first(), Some(&Setting::Real(low)));
+            assert_eq!(grid.last(), Some(&Setting::Real(high)));
+        }
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! Results arrive in any order; the study does not care. A trial that fails for a reason that is none of its settings is tried
 //! once more, alone; then the search ends, and can be gone on with.
 
-use super::failure_of;
 use super::figures::{figures, measures};
 use super::shared::{Shared, Wanted};
 use super::show::Board;
 use super::trained::{Order, Trained, absolute, bits, number, within};
 use super::trials::{Instance, Trials};
 use super::workers::{Crew, Done, MakeDevice, Task, start};
+use super::{failed_twice, failure_of};
 use crate::args::RunArgs;
 use crate::outcome::Failure;
 use mmh_check::recipe::Search;
@@ -259,7 +259,7 @@ impl<'a> Conductor<'a> {
     fn propose(&mut self) -> Result<Vec<Job>, Failure> {
         let mut wrong = None;
         let trials = &self.trials;
-        let constrained = trials.borrow().search().constrained;
+        let constrained = trials.borrow().search().condition.is_some();
         let jobs = self.study.advance(&mut |point| match constrained {
             false => true,
             true => match trials.borrow_mut().at(point) {
@@ -325,6 +325,7 @@ impl<'a> Conductor<'a> {
             self.keep(job, plan_hash.clone(), reached);
         }
         self.folder.lines = lines;
+        self.propose()?;
         self.board.resumed(&self.study);
         Ok(())
     }
@@ -563,21 +564,9 @@ impl<'a> Conductor<'a> {
                 };
                 self.write(&event, true)?;
                 if was_alone {
-                    let mut failed = failure_of(&failure, self.args.json);
-                    if let Failure::Found { report, .. } = &mut failed {
-                        let message = format!(
-                            "trial {} failed twice, the second time alone",
-                            done.job.trial
-                        );
-                        let help = "settings are not to blame for this; mend it, and go on with `--resume`";
-                        report.findings.push(crate::findings::Finding::error(
-                            mmh_diag::Code::RunDevice,
-                            message,
-                            help,
-                        ));
-                    }
-                    return Err(failed);
+                    return Err(failed_twice(done.job.trial, &failure, self.args.json));
                 }
+                self.board.failed(done.job.trial, &failure);
                 self.failed.insert(done.job);
                 Ok(())
             }

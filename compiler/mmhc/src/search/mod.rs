@@ -309,6 +309,32 @@ pub(crate) fn failure_of(failure: &RunFailure, json: bool) -> Failure {
     Failure::of(Finding::from(failure), json, run::exit(failure))
 }
 
+/// A trial that failed, and again when nothing else was at work.
+fn failed_twice(trial: usize, failure: &RunFailure, json: bool) -> Failure {
+    let mut finding = Finding::from(failure);
+    finding.message = format!(
+        "trial {} failed twice, the second time alone: {}",
+        trial + 1,
+        show::reason(failure)
+    );
+    let first = match failure {
+        RunFailure::Device(_) => {
+            "it may need more time, or more memory than fewer `--workers` leave it".to_owned()
+        }
+        other => other.help(),
+    };
+    let rest = "the settings are not to blame; `--resume` goes on with the search";
+    finding.help = Some(match first.is_empty() {
+        true => rest.to_owned(),
+        false => format!("{first}; {rest}"),
+    });
+    let exit = match failure {
+        RunFailure::Data(_) => Exit::Fault,
+        _ => Exit::Device,
+    };
+    Failure::of(finding, json, exit)
+}
+
 fn impossible(checked: &Checked, search: &Search, reason: &str, json: bool) -> Failure {
     let message = format!("`{}` cannot run: {reason}", search.name);
     let help = "raise `budget`, list fewer values, or propose by `tpe`, `sobol` or `random`";

@@ -6,7 +6,12 @@ use mmh_runtime::chart::{
     EDGE, HEIGHT, Range, WIDTH, across, dot, escape, label, line, open, shown, up,
 };
 use mmh_search::{Direction, Domain, Objective, Outcome, Setting, Status};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write;
+
+/// Values of a choice that are written beside its axis at most.
+const MOST_ALTERNATIVES: usize = 8;
 
 /// Trials in the table at most.
 const MOST_ROWS: usize = 1000;
@@ -286,7 +291,33 @@ fn parallel(page: &mut String, searched: &Searched<'_>, best: usize) {
         let style = format!("stroke=\"{colour}\" stroke-opacity=\"{opacity}\"");
         line(page, places, &style, &format!("trial {}", trial + 1));
     }
+    for axis in 0..space.sites.len() {
+        alternatives(page, searched, axis, across(axis as f64 / last));
+    }
     page.push_str("</svg>");
+}
+
+/// The values of a choice that were drawn, beside its axis and each at its height.
+fn alternatives(page: &mut String, searched: &Searched<'_>, axis: usize, x: f64) {
+    let Some(site) = searched.study.spec().space.sites.get(axis) else {
+        return;
+    };
+    let mut drawn = BTreeMap::new();
+    for (trial, settings) in searched.study.trials().iter().zip(&searched.settings) {
+        let text = settings.get(&site.name).and_then(Value::as_str);
+        if let (Some(Some(Setting::Choice(k))), Some(text)) = (trial.point.get(axis), text) {
+            drawn.entry(*k).or_insert_with(|| brief(text));
+        }
+    }
+    let every = drawn.len().div_ceil(MOST_ALTERNATIVES).max(1);
+    for (k, text) in drawn.into_iter().step_by(every) {
+        let text = match text.char_indices().nth(12) {
+            Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+            None => text,
+        };
+        let y = up(height(site.domain, Setting::Choice(k))) - 4.0;
+        label(page, x + 4.0, y, "start", &text);
+    }
 }
 
 /// What both ends of an axis are, of neighbours at two heights as well.

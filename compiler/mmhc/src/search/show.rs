@@ -6,6 +6,7 @@ use crate::system;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mmh_check::recipe::{Length, Search};
 use mmh_check::setting_text;
+use mmh_runtime::RunFailure;
 use mmh_search::{Direction, Domain, Job, Method, Outcome, Propose, Status, Study};
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -140,6 +141,21 @@ impl Board {
         bar.set_message(table);
     }
 
+    /// A trial failed for the first time.
+    pub(crate) fn failed(&self, trial: usize, failure: &RunFailure) {
+        let line = format!(
+            "{}  trial {}/{}  failed, and is tried again alone: {}",
+            self.name,
+            trial + 1,
+            self.total,
+            reason(failure)
+        );
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => system::tell(&format!("{line}\n")),
+        }
+    }
+
     /// Takes the bar away.
     pub(crate) fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
@@ -149,6 +165,14 @@ impl Board {
 }
 
 /// A table of the best trials, under a bar: as many settings as there is room for.
+/// Why a trial failed. Of what a worker says there is no need to say that it was the device.
+pub(crate) fn reason(failure: &RunFailure) -> String {
+    match failure {
+        RunFailure::Device(reason) => reason.clone(),
+        other => other.to_string(),
+    }
+}
+
 fn best_of(best: &[Good], sites: &[String], rungs: usize, wide: usize) -> String {
     let shown = best.get(..best.len().min(SHOWN)).unwrap_or_default();
     let head = ["figure".to_owned()]
@@ -305,6 +329,12 @@ pub(crate) fn space(search: &Search, texts: &[String]) -> String {
             }
         }
         out.push('\n');
+    }
+    if let Some(condition) = &search.condition {
+        let _ = writeln!(out, "where {condition}");
+    }
+    if let Some(most) = search.memory {
+        let _ = writeln!(out, "at most {most} B of memory");
     }
     let rungs: Vec<String> = search
         .rungs
