@@ -79,6 +79,48 @@ fn killed_at_many_moments_the_model_is_the_same() {
     }
 }
 
+/// Rounded values are not in a checkpoint: they come again from what is.
+#[cfg(unix)]
+#[test]
+fn in_bf16_a_killed_run_goes_on_and_comes_out_again() {
+    let place = Place::new();
+    let bf16 = ["--set", "fit.precision=bf16"];
+    let run = |out: &str, more: &[&str]| run_digits(&place, out, &[&bf16[..], more].concat());
+    let began = Instant::now();
+    assert!(run("whole", &[]).status().expect("it runs").success());
+    let whole = began.elapsed();
+    assert!(
+        run_digits(&place, "f32", &[])
+            .status()
+            .expect("it runs")
+            .success()
+    );
+    assert_ne!(lasting(&place, "whole"), lasting(&place, "f32"));
+    let mut kills = 0;
+    for (round, share) in moments().enumerate().take(40) {
+        let out = format!("killed-{round}");
+        let mut child = run(&out, &["--threads", "1"]).spawn().expect("it starts");
+        std::thread::sleep(whole.mul_f64(share).max(Duration::from_millis(1)));
+        let _ = child.kill();
+        kills += u32::from(!child.wait().expect("it ends").success());
+        let more = ["--resume", "--threads", "3"];
+        assert!(run(&out, &more).status().expect("it runs").success());
+        assert!(lasting(&place, &out) == lasting(&place, "whole"));
+        if kills == 6 {
+            let data = examples();
+            let data = ["--data", data.to_str().expect("a path in UTF-8")];
+            for verb in [
+                &["verify", "--replay", "--threads", "2"][..],
+                &["replay", "--steps", "3..9"],
+            ] {
+                place.mmhc(&[verb, &[&out], &data].concat()).ends(0);
+            }
+            return;
+        }
+    }
+    panic!("{kills} runs were killed before their end");
+}
+
 #[test]
 fn a_finished_run_is_repeated_and_left_as_it_is() {
     let place = Place::new();
