@@ -10,8 +10,8 @@ use super::tiling::{
 use super::{Context, K_BLOCK, K_GROUP, Misfit, turned};
 use crate::memory::{Scratch, scratch};
 
-/// Columns whose packed right operands stay in the second or third cache level; whole panels of every width.
-const COLUMN_CHUNK: usize = 3840;
+/// Columns that are whole panels of every width.
+const COLUMN_STEP: usize = 480;
 /// Rows whose left operands stay in the second cache level during a block; whole tiles of every height.
 const ROW_CHUNK: usize = 240;
 /// A stride in floats whose places share a set of the first cache level.
@@ -19,6 +19,8 @@ const CROWDED: usize = 1024;
 /// Sets of the second cache level, and lines in each: the least of common processors.
 const LEVEL_TWO_SETS: usize = 1024;
 const LEVEL_TWO_WAYS: usize = 8;
+/// Floats that the second cache level holds.
+const LEVEL_TWO: usize = LEVEL_TWO_SETS * LEVEL_TWO_WAYS * LINE;
 /// Panels copied side by side.
 const PANELS_TOGETHER: usize = 32;
 /// Multiply-adds below which waking another thread costs more than it saves.
@@ -250,12 +252,24 @@ impl Region<'_> {
     /// # Safety
     /// The operands of the region exist, and no other thread uses its outputs.
     unsafe fn run(&self) {
-        let mut start = self.columns.start;
+        let (mut start, chunk) = (self.columns.start, self.column_chunk());
         while start < self.columns.end {
-            let end = self.columns.end.min(start + COLUMN_CHUNK);
+            let end = self.columns.end.min(start + chunk);
             // SAFETY: the caller's contract, for some of the columns.
             unsafe { self.run_columns(start..end) }
             start = end;
+        }
+    }
+
+    /// Columns whose packed right operands stay in a cache: in the third level where many rows come back to them, in half of
+    /// the second where one chunk of rows does not.
+    fn column_chunk(&self) -> usize {
+        let depth = self.product.sizes.k.clamp(1, K_BLOCK);
+        let is_few = self.rows.len() <= ROW_CHUNK;
+        if is_few && self.columns.len() * depth > LEVEL_TWO {
+            (LEVEL_TWO / 2 / depth / COLUMN_STEP).max(1) * COLUMN_STEP
+        } else {
+            8 * COLUMN_STEP
         }
     }
 
