@@ -83,13 +83,14 @@ impl Schedule {
     /// Puts steps together that can run slice by slice over a batch of `batch` rows, in another order where that helps. The
     /// schedule takes no more memory than before.
     pub fn into_bands(self, batch: usize, slicing: &Slicing) -> (Self, Vec<Band>) {
-        let Some(count) = best_count(&self, batch, slicing) else {
+        let sooner = self.sooner();
+        let Some(count) = best_count(&sooner, batch, slicing) else {
             return (self, Vec::new());
         };
-        let sliced = Steps::new(&self, count);
+        let sliced = Steps::new(&sooner, count);
         for patience in PATIENCE {
             let pieces = Sorting::new(&sliced, slicing, patience).run();
-            if let Some(found) = build(&self, &sliced, &pieces, slicing) {
+            if let Some(found) = build(&sooner, &sliced, &pieces, slicing) {
                 return found;
             }
         }
@@ -196,7 +197,8 @@ impl<'a> Steps<'a> {
     }
 }
 
-fn users(schedule: &Schedule) -> BTreeMap<BufferId, Vec<usize>> {
+/// The steps that touch each buffer of the arena, in order; what is handed back or looked at has a user behind all steps.
+pub(crate) fn users(schedule: &Schedule) -> BTreeMap<BufferId, Vec<usize>> {
     let mut users: BTreeMap<BufferId, Vec<usize>> = BTreeMap::new();
     let mut add = |buffer: BufferId, at: usize| {
         if matches!(schedule.buffers[buffer.index()].home, Home::Arena(_)) {

@@ -20,6 +20,7 @@ mod memory;
 mod nodes;
 pub mod schedule;
 pub mod slices;
+mod sooner;
 mod steps;
 mod text;
 pub mod view;
