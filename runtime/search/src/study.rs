@@ -475,7 +475,7 @@ impl Spec {
             Propose::Grid { points } => format!("grid {points}"),
             Propose::Random => "random".to_owned(),
             Propose::Sobol => "sobol".to_owned(),
-            Propose::Tpe { startup } => format!("tpe {startup}"),
+            Propose::Tpe { startup } => format!("tpe {startup} of {}", tpe::CANDIDATES),
             Propose::Gp { startup } => format!("gp {startup}"),
             Propose::CmaEs { population } => format!("cmaes {population}"),
             Propose::Nsga2 { population } => format!("nsga2 {population}"),

@@ -2,6 +2,7 @@
 
 use crate::space::{Domain, Point, Setting, Site, Space};
 use crate::spec::{Direction, Method, Objective, Propose, Spec};
+use crate::tpe::CANDIDATES;
 use mmh_numerics::random::Seed;
 use std::fmt::Write;
 
@@ -170,7 +171,14 @@ fn propose(line: &str) -> Option<Propose> {
         "random" => Propose::Random,
         "sobol" => Propose::Sobol,
         "grid" => Propose::Grid { points: number()? },
-        "tpe" => Propose::Tpe { startup: number()? },
+        "tpe" => {
+            let (startup, candidates) = value.split_once(" of ")?;
+            // Other candidates are another method.
+            (candidates == CANDIDATES.to_string()).then_some(())?;
+            Propose::Tpe {
+                startup: startup.parse().ok()?,
+            }
+        }
         "gp" => Propose::Gp { startup: number()? },
         "cmaes" => Propose::CmaEs {
             population: number().filter(|n| *n > 1)?,

@@ -13,7 +13,7 @@ use crate::study::Seen;
 use std::cmp::Reverse;
 
 /// Points that are drawn and weighed.
-const CANDIDATES: usize = 32;
+pub(crate) const CANDIDATES: usize = 32;
 
 /// Trials in the better part at most.
 const MOST_GOOD: usize = 25;
