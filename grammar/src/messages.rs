@@ -235,6 +235,10 @@ fn missing_text(tree: &Tree, id: NodeId) -> (String, String) {
             format!("`{after}` has nothing on its right"),
             format!("add a value after `{after}`, or remove it"),
         ),
+        Kind::Group if text_behind(tree, id).starts_with(char::is_alphanumeric) => (
+            "these parentheses do not begin with a value".into(),
+            "settings stand in the parentheses of a call, `split(hidden, head = 4)`; several values in brackets, `[a, b]`".into(),
+        ),
         Kind::Group => (
             "these parentheses are empty".into(),
             "write a value between them".into(),
@@ -315,6 +319,9 @@ pub(crate) fn junk(source: SourceId, tree: &Tree, id: NodeId) -> Diagnostic {
             .fix("remove it", place, ""),
         Kind::File => declaration(say, word, text, place),
         Kind::Args | Kind::Params | Kind::List | Kind::Axes => between(source, tree, id, word),
+        Kind::Group if word == "," => {
+            say("`,` cannot follow here".into()).help("several values stand in brackets: `[a, b]`")
+        }
         Kind::Group | Kind::Braced => say(format!("`{word}` cannot follow here"))
             .help("one value fits; an operator or `|>` may be missing before it"),
         Kind::Fields => setting(say, text, word),

@@ -140,6 +140,18 @@ fn messages() {
             "write a value between them",
         ),
         (
+            "let a = (b = 4, c = 2)",
+            "syntax::missing-value",
+            "these parentheses do not begin with a value",
+            "settings stand in the parentheses of a call, `split(hidden, head = 4)`; several values in brackets, `[a, b]`",
+        ),
+        (
+            "let a = (b, c)",
+            "syntax::unexpected",
+            "`,` cannot follow here",
+            "several values stand in brackets: `[a, b]`",
+        ),
+        (
             "let a = if b { 1 }",
             "syntax::missing-value",
             "this `if` has no `else`",
