@@ -306,12 +306,40 @@ fn what_the_training_does_not_use_is_not_chosen() {
 }
 
 #[test]
+fn truth_values_are_drawn() {
+    let place = Place::new();
+    let recipe = std::fs::read_to_string(recipe()).expect("the example");
+    let recipe = recipe
+        .replace("~ int(1 .. 3)", "~ int(1 .. 2)")
+        .replace(
+            "\ndata penguins",
+            "\nlet normed = false ~ bool\n\ndata penguins",
+        )
+        .replace(
+            "hidden = hidden) |> gelu\n}",
+            "hidden = hidden) |> gelu |> dropout(if normed { 0.1 } else { 0.2 })\n}",
+        )
+        .replace("budget   = 27 trials", "budget   = 9 trials");
+    place.write("truth.mmh", recipe);
+    let data = examples().join("data/penguins.csv");
+    place.write("data/penguins.csv", std::fs::read(data).expect("the table"));
+    let shown = place.mmhc(&["show", "space", "truth.mmh"]).ends(0).out;
+    assert!(shown.contains("normed    bool"), "{shown}");
+    let words = ["run", "truth.mmh", "--out", "out", "--no-store"];
+    let said = place.mmhc(&words).ends(0).err;
+    assert!(said.contains("normed = true") && said.contains("normed = false"));
+    place
+        .mmhc(&["verify", "out", "--replay", "--data", "data"])
+        .ends(0);
+}
+
+#[test]
 fn spaces_are_shown() {
     let place = Place::new();
     let limited = ["show", "space", &recipe(), "--set", "tune.memory=1 MiB"];
     let shown = place.mmhc(&limited).ends(0).out;
     for line in [
-        "whole(1 .. 3)",
+        "int(1 .. 3)",
         "choice(16, 32, 64, 128)",
         "if optimize = sgd(",
         "rungs: 3 epochs, 8 epochs, the end",

@@ -3,7 +3,7 @@
 use crate::core::Cx;
 use crate::expr::{Scope, as_f64};
 use crate::program::{Declared, Program};
-use crate::space::{Site, sites};
+use crate::space::{Site, is_bool, sites};
 use crate::value::{Eval, Loc, UnitKind, Value};
 use mmh_diag::{Code, SourceId, Span};
 use mmh_search::{Domain, Point, Setting, Space};
@@ -30,6 +30,8 @@ pub struct Place {
 pub struct Alternative {
     /// Where it stands.
     pub span: Span,
+    /// The word for it that stands nowhere: `bool` draws two.
+    pub word: Option<&'static str>,
     /// Whether it is a choice itself.
     pub nested: bool,
 }
@@ -78,9 +80,24 @@ impl<'p> Cx<'p> {
             factor: 1.0,
         };
         let (name, range) = match site.space.ungrouped() {
+            space if is_bool(space) => {
+                let alternative = |word| Alternative {
+                    span: space.span(),
+                    word: Some(word),
+                    nested: false,
+                };
+                return Ok((
+                    Domain::Choice(2),
+                    Place {
+                        alternatives: ["false", "true"].map(alternative).into(),
+                        ..place
+                    },
+                ));
+            }
             Expr::Call(call) if call.callee.text() == "choice" => {
                 let alternative = |arg: &mmh_syntax::ast::Arg| Alternative {
                     span: arg.value.span(),
+                    word: None,
                     nested: matches!(arg.value.ungrouped(), Expr::Choice { .. }),
                 };
                 let alternatives: Vec<Alternative> = call.args.iter().map(alternative).collect();
@@ -93,7 +110,8 @@ impl<'p> Cx<'p> {
                 ));
             }
             Expr::Call(call) => (call.callee.text(), call.args.first().map(|arg| &arg.value)),
-            range => ("uniform".to_owned(), Some(range)),
+            range @ Expr::Range { .. } => ("uniform".to_owned(), Some(range)),
+            _ => return Err(crate::value::Reported),
         };
         let Some(range) = range else {
             return Err(crate::value::Reported);
@@ -106,7 +124,7 @@ impl<'p> Cx<'p> {
         let (low, high) = (as_f64(&low), as_f64(&high));
         let domain = match name.as_str() {
             "log" => Domain::Log { low, high },
-            "whole" => Domain::Whole {
+            "int" => Domain::Whole {
                 low: low.ceil() as i64,
                 high: high.floor() as i64,
             },
@@ -276,13 +294,12 @@ pub fn setting_text(texts: &[String], place: &Place, setting: Setting) -> String
             let text = texts
                 .get(place.source.0 as usize)
                 .map_or("", String::as_str);
-            let span = place
-                .alternatives
-                .get(k)
-                .map(|it| it.span.start as usize..it.span.end as usize);
-            span.and_then(|span| text.get(span))
-                .unwrap_or_default()
-                .to_owned()
+            let written = |it: &Alternative| match it.word {
+                Some(word) => Some(word),
+                None => text.get(it.span.start as usize..it.span.end as usize),
+            };
+            let alternative = place.alternatives.get(k);
+            alternative.and_then(written).unwrap_or_default().to_owned()
         }
     }
 }
@@ -340,6 +357,9 @@ impl Renderer<'_> {
             Some(Setting::Whole(x)) => format!("{x}{}", place.unit),
             Some(Setting::Choice(k)) => match place.alternatives.get(k) {
                 None => self.plain(place.default).to_owned(),
+                Some(Alternative {
+                    word: Some(word), ..
+                }) => (*word).to_owned(),
                 Some(alternative) => {
                     let text = self.render(alternative.span, Some((index, k)));
                     if alternative.nested {

@@ -189,6 +189,7 @@ impl<'p> Cx<'p> {
             Some(nth) => match crate::space::alternative(space, nth) {
                 Some(crate::space::Alternative::Written(expr)) => self.expr(expr, scope),
                 Some(crate::space::Alternative::Number(n)) => Ok(Value::Size(Poly::number(n))),
+                Some(crate::space::Alternative::Truth(truth)) => Ok(Value::Bool(truth)),
                 None => self.expr(default, scope),
             },
         }

@@ -24,13 +24,15 @@ pub(crate) struct Site<'p> {
 pub(crate) enum Alternative<'p> {
     Written(&'p Expr),
     Number(i128),
+    Truth(bool),
 }
 
 pub(crate) const SPACES: &[Choice] = &[
     ("choice", &[]),
     ("uniform", &["range"]),
     ("log", &["range"]),
-    ("whole", &["range"]),
+    ("int", &["range"]),
+    ("bool", &[]),
 ];
 
 const MOST_WHOLE: i128 = 64;
@@ -119,12 +121,22 @@ fn name_places(item: &Item, names: &mut Vec<(mmh_diag::Span, String)>) {
     });
 }
 
+/// Whether a space is `bool`, which draws `false` or `true`.
+pub(crate) fn is_bool(space: &Expr) -> bool {
+    match space.ungrouped() {
+        Expr::Path(path) => path.text() == "bool",
+        Expr::Call(call) => call.callee.text() == "bool" && call.args.is_empty(),
+        _ => false,
+    }
+}
+
 /// The values of a space that can be listed, as alternatives `0..n`.
 pub(crate) fn alternatives(space: &Expr) -> Option<usize> {
     match space.ungrouped() {
+        space if is_bool(space) => Some(2),
         Expr::Call(call) => match call.callee.text().as_str() {
             "choice" => Some(call.args.len()),
-            "whole" => whole_range(call.args.first().map(|a| &a.value)?)
+            "int" => whole_range(call.args.first().map(|a| &a.value)?)
                 .map(|(lo, hi)| (hi - lo + 1) as usize),
             _ => None,
         },
@@ -148,6 +160,7 @@ fn whole_range(range: &Expr) -> Option<(i128, i128)> {
 /// Alternative `nth` of a space.
 pub(crate) fn alternative(space: &Expr, nth: usize) -> Option<Alternative<'_>> {
     match space.ungrouped() {
+        space if is_bool(space) => Some(Alternative::Truth(nth == 1)),
         Expr::Call(call) if call.callee.text() == "choice" => {
             call.args.get(nth).map(|a| Alternative::Written(&a.value))
         }
@@ -172,7 +185,7 @@ impl<'p> Cx<'p> {
         let nth = self.choices.get(&self.at(*span)).copied();
         match nth.and_then(|nth| alternative(space, nth)) {
             Some(Alternative::Written(chosen)) => self.settled(chosen),
-            Some(Alternative::Number(_)) | None => self.settled(default),
+            Some(Alternative::Number(_) | Alternative::Truth(_)) | None => self.settled(default),
         }
     }
 
@@ -205,6 +218,20 @@ impl<'p> Cx<'p> {
         let (name, range) = match site.space.ungrouped() {
             Expr::Range { .. } => ("uniform", site.space),
             Expr::Missing(_) => return Ok(()),
+            space if is_bool(space) => {
+                return match self.expr(site.default, &scope)? {
+                    Value::Bool(_) => Ok(()),
+                    other => self.fail(
+                        Code::TypeMismatch,
+                        site.loc,
+                        format!(
+                            "`bool` draws `true` or `false`, and {} stands here",
+                            other.kind()
+                        ),
+                        "write `true ~ bool`",
+                    ),
+                };
+            }
             Expr::Call(call) if call.callee.text() == "choice" => {
                 if call.args.is_empty() {
                     return self.fail(
@@ -230,6 +257,15 @@ impl<'p> Cx<'p> {
                 }
                 return Ok(());
             }
+            Expr::Path(path) if SPACES.iter().any(|(name, _)| path.text() == *name) => {
+                let name = path.text();
+                let help = match name.as_str() {
+                    "choice" => "list the values: `choice(16, 24, 32)`".to_owned(),
+                    _ => format!("write `{name}(1 .. 10)`"),
+                };
+                let message = format!("`{name}` says nothing to draw from");
+                return self.fail(Code::SettingMissing, site.space_loc, message, help);
+            }
             Expr::Call(call) => {
                 let (which, bound) =
                     self.chosen(site.space, SPACES, "space to draw from", &scope)?;
@@ -253,7 +289,7 @@ impl<'p> Cx<'p> {
                     Code::TypeMismatch,
                     site.space_loc,
                     format!("`{text}` is no space to draw from"),
-                    "write `choice(…)`, `uniform(a .. b)`, `log(a .. b)` or `whole(a .. b)`",
+                    "write `choice(…)`, `uniform(a .. b)`, `log(a .. b)`, `int(a .. b)` or `bool`",
                 );
             }
         };

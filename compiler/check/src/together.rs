@@ -226,6 +226,7 @@ fn shown(cx: &Cx<'_>, site: &Site<'_>, nth: usize) -> String {
             span: expr.span(),
         }),
         Some(crate::space::Alternative::Number(n)) => n.to_string(),
+        Some(crate::space::Alternative::Truth(truth)) => truth.to_string(),
         None => String::new(),
     }
 }

@@ -74,7 +74,7 @@ const PIECES: &[&str] = &[
     ", over = height",
     "mean",
     "choice()",
-    "whole(1 .. 3)",
+    "int(1 .. 3)",
     "@key \"a\"",
     "train",
     "let a = a\n",

@@ -237,13 +237,12 @@ const LINES: &[Elsewhere] = table! {
 
 /// Names of spaces.
 const SPACES: &[Elsewhere] = table! {
-    "int" = "whole": "write `whole(1 .. 3)`";
-    "integer" = "whole": "write `whole(1 .. 3)`";
-    "randint" = "whole": "write `whole(1 .. 3)`: both ends can be drawn";
-    "range" = "whole": "write `whole(1 .. 3)`: both ends can be drawn";
-    "suggest_int" = "whole": "write `whole(1 .. 3)`";
-    "bool": "write `choice(false, true)`";
-    "boolean": "write `choice(false, true)`";
+    "whole" = "int": "write `int(1 .. 3)`";
+    "integer" = "int": "write `int(1 .. 3)`";
+    "randint" = "int": "write `int(1 .. 3)`: both ends can be drawn";
+    "range" = "int": "write `int(1 .. 3)`: both ends can be drawn";
+    "suggest_int" = "int": "write `int(1 .. 3)`";
+    "boolean" = "bool": "write `bool`";
     "categorical" = "choice": "write `choice(16, 32, 64)`";
     "suggest_categorical" = "choice": "write `choice(16, 32, 64)`";
     "grid_search" = "choice": "write `choice(16, 32, 64)`, and `propose = grid` in the `search` section";

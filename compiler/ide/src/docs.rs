@@ -432,7 +432,8 @@ pub(crate) fn choice(name: &str) -> &'static str {
         "choice" => "One of the values listed.",
         "uniform" => "Evenly from a range.",
         "log" => "Evenly from the logarithm of a range.",
-        "whole" => "A whole number of a range.",
+        "int" => "A whole number of a range.",
+        "bool" => "`true` or `false`.",
         _ => "",
     }
 }

@@ -97,7 +97,7 @@ fn steps_axes_choices_types_and_keywords_have_their_places() {
         Some(&["sgd".into(), "adam".into(), "adamw".into()][..])
     );
     let found = labels(&at("= 24 ~ choice(16, 24, 32, 48)", "= 24 ~ /*cursor*/"));
-    assert_eq!(found, ["choice", "uniform", "log", "whole"]);
+    assert_eq!(found, ["choice", "uniform", "log", "int", "bool"]);
     let found = labels(&at("to: int", "to: /*cursor*/"));
     assert!(found.contains(&"int".into()) && found.contains(&"like".into()));
     let found = labels(&format!("{DIGITS}\n/*cursor*/"));

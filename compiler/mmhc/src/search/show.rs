@@ -310,6 +310,9 @@ pub(crate) fn space(search: &Search, texts: &[String]) -> String {
             format!("({low} .. {high})")
         };
         let domain = match site.domain {
+            Domain::Choice(_) if place.alternatives.iter().all(|it| it.word.is_some()) => {
+                "bool".to_owned()
+            }
             Domain::Choice(n) => {
                 let all: Vec<String> = (0..n)
                     .map(|k| text(mmh_search::Setting::Choice(k)))
@@ -318,7 +321,7 @@ pub(crate) fn space(search: &Search, texts: &[String]) -> String {
             }
             Domain::Uniform { low, high } => format!("uniform{}", real(low, high)),
             Domain::Log { low, high } => format!("log{}", real(low, high)),
-            Domain::Whole { low, high } => format!("whole({low}{u} .. {high}{u})", u = place.unit),
+            Domain::Whole { low, high } => format!("int({low}{u} .. {high}{u})", u = place.unit),
         };
         let _ = write!(out, "  {:wide$}  {domain}", site.name);
         if let Some((parent, alternative)) = site.when {
