@@ -189,7 +189,6 @@ impl<'p> Cx<'p> {
         }
     }
 
-    /// Checks a space on its own.
     /// A space by a name that it has elsewhere.
     fn space_elsewhere(&mut self, space: &Expr) -> Eval<()> {
         let name = match space {
@@ -211,6 +210,7 @@ impl<'p> Cx<'p> {
         Err(self.report(diagnostic.help(known.help)))
     }
 
+    /// Checks a space on its own.
     pub(crate) fn check_space(&mut self, site: &Site<'p>) -> Eval<()> {
         self.source = site.loc.source;
         self.space_elsewhere(site.space.ungrouped())?;
