@@ -267,33 +267,32 @@ fn mlflow_is_told_of_every_trial() {
     );
 }
 
-/// MLflow's own server in one process, by the Python of `MMH_MLFLOW_PYTHON`; it ends with this.
+/// `mlflow server`, by the Python of `MMH_MLFLOW_PYTHON`; it and the processes it starts end with this.
 struct MlFlowServer(std::process::Child, u16);
 
 impl Drop for MlFlowServer {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.0.wait();
     }
 }
-
-const SERVER: &str = r#"
-import os, sys
-os.environ["_MLFLOW_SERVER_FILE_STORE"] = os.environ["_MLFLOW_SERVER_ARTIFACT_ROOT"] = sys.argv[1]
-from mlflow.server import app
-app.run(host="127.0.0.1", port=int(sys.argv[2]))
-"#;
 
 impl MlFlowServer {
     fn start(python: &str, folder: &std::path::Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         drop(listener);
+        std::fs::create_dir_all(folder).expect("a folder");
         let mut command = Command::new(python);
         command
-            .args(["-c", SERVER])
-            .arg(folder)
-            .arg(port.to_string());
+            .args(["-m", "mlflow", "server", "--host", "127.0.0.1"])
+            .args(["--port", &port.to_string(), "--workers", "1"])
+            .arg("--backend-store-uri")
+            .arg(folder.join("runs"));
+        command.current_dir(folder).env("HOME", folder);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let server = Self(command.spawn().expect("the server starts"), port);
         let is_up = (0..1200).any(|_| {
