@@ -103,6 +103,9 @@ impl Right {
     /// What some of a panel's tiles, `before` of `tiles`, leave to the next of them to fetch, if each runs over `present`
     /// indices.
     fn ahead(&self, present: usize, tiles: usize, before: usize) -> Ahead {
+        if self.far == 0 {
+            return Ahead::NOTHING;
+        }
         let times = present / LINE;
         let at_once = self.far.div_ceil((tiles * times).max(1));
         let done = at_once * times * before;
